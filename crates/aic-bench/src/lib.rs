@@ -1,0 +1,1 @@
+//! Honest load: closed and open loops against any target, with percentiles.

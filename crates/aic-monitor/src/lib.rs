@@ -1,0 +1,1 @@
+//! Readings of CPU, memory, disk, network, GPU and process, with a short history.

@@ -1,0 +1,1 @@
+//! Hardware described, optimisation profiles for it, and a recommendation with reasons.

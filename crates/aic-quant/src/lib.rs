@@ -1,0 +1,1 @@
+//! Model files, quantizing them, and running them: a small local engine.

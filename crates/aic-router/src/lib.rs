@@ -1,0 +1,1 @@
+//! The right model for each request: providers, choice, retry, fallback and breakers.

@@ -1,0 +1,1 @@
+//! Search spaces, samplers, trials, and changes that can be taken back.
