@@ -1,0 +1,188 @@
+use std::path::PathBuf;
+
+use crate::DType;
+
+/// A cause from another library, boxed so that its version is not part of ours.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong while reading, quantizing or running a model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused to read or write.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// What was tried: `open`, `read`, `write`, `rename` …
+        action: &'static str,
+        /// The file it was tried on; `<memory>` for a model held in memory.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// The bytes of a model file contradict its format.
+    #[error("malformed {format} file `{file}`, byte {offset}: {problem}")]
+    Malformed {
+        /// `GGUF`, `safetensors` …
+        format: &'static str,
+        /// The file's path, or `<memory>`.
+        file: String,
+        /// Where in the file, from its start.
+        offset: u64,
+        /// Which item is wrong, what it says and what was expected.
+        problem: String,
+    },
+    /// Metadata is missing or has a value that cannot be used.
+    #[error("metadata key `{key}` {problem}")]
+    Metadata {
+        /// The key.
+        key: String,
+        /// What is wrong with it, and what is expected.
+        problem: String,
+    },
+    /// The model lacks a tensor its architecture needs.
+    #[error("tensor `{name}` is missing")]
+    MissingTensor {
+        /// The tensor's name.
+        name: String,
+    },
+    /// A tensor has another shape or size than expected.
+    #[error("tensor `{name}` {problem}")]
+    Tensor {
+        /// The tensor's name.
+        name: String,
+        /// What is wrong with it, and what is expected.
+        problem: String,
+    },
+    /// A name that is not a tensor type.
+    #[error("unknown tensor type `{name}`; try F16, Q8_0 (int8) or Q4_K (int4)")]
+    UnknownDType {
+        /// The name given.
+        name: String,
+    },
+    /// A tensor type that can be named but not computed with here.
+    #[error("tensor type {dtype} cannot be {action}; supported are {supported}")]
+    UnsupportedDType {
+        /// The type.
+        dtype: DType,
+        /// `encoded`, `decoded` …
+        action: &'static str,
+        /// The types that work.
+        supported: &'static str,
+    },
+    /// A kind of model, tokenizer or file this crate does not run.
+    #[error("{what} `{name}` is not supported; supported are {supported}")]
+    Unsupported {
+        /// `architecture`, `tokenizer` …
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// The names that work.
+        supported: &'static str,
+    },
+    /// An option is out of its range.
+    #[error("option `{option}` is {value}; expected {expected}")]
+    Option {
+        /// The option's name.
+        option: &'static str,
+        /// The value given.
+        value: String,
+        /// The range it must lie in.
+        expected: &'static str,
+    },
+    /// The device does not exist here, or this build cannot use it.
+    #[error("device {device} is not available: {reason}")]
+    Device {
+        /// The device asked for.
+        device: crate::Device,
+        /// Why not, and what to do.
+        reason: String,
+    },
+    /// The model does not fit the device's free memory.
+    #[error(
+        "the model needs about {} MiB on {device} and {} MiB are free; free memory, lower max_context or load a smaller type such as Q4_K",
+        needed_bytes / (1 << 20),
+        free_bytes / (1 << 20)
+    )]
+    DoesNotFit {
+        /// The device.
+        device: crate::Device,
+        /// Estimated need: weights, packed copies, key-value cache, activations.
+        needed_bytes: u64,
+        /// What the device had free.
+        free_bytes: u64,
+    },
+    /// The prompt leaves no room for an answer.
+    #[error("the prompt has {tokens} tokens and the context holds {limit}; shorten it or raise max_context")]
+    PromptTooLong {
+        /// Tokens of the prompt.
+        tokens: usize,
+        /// Tokens that fit, one of them reserved for the answer.
+        limit: usize,
+    },
+    /// There is nothing to work on.
+    #[error("{what} is empty")]
+    Empty {
+        /// `prompt`, `text` …
+        what: &'static str,
+    },
+    /// The tokenizer could not be built or refused a text.
+    #[error("tokenizer failed to {action}")]
+    Tokenizer {
+        /// What it was doing.
+        action: &'static str,
+        /// The tokenizer library's reason.
+        source: BoxError,
+    },
+    /// The chat template could not be parsed or rendered.
+    #[error("chat template cannot be rendered")]
+    Template {
+        /// The template engine's reason.
+        source: BoxError,
+    },
+    /// The tensor library failed.
+    #[error("computation failed while {during}")]
+    Compute {
+        /// What was being computed.
+        during: &'static str,
+        /// The tensor library's reason.
+        source: BoxError,
+    },
+    /// The ONNX runtime library is missing, unsuitable, or refused a model.
+    #[error("onnx: cannot {action}")]
+    Onnx {
+        /// What was tried, and what to do about it.
+        action: String,
+        /// The runtime's reason.
+        source: BoxError,
+    },
+}
+
+impl Error {
+    /// An [`Error::Io`] as a closure for `map_err`.
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Io {
+            action,
+            path: path.into(),
+            source,
+        }
+    }
+
+    /// An [`Error::Metadata`] about `key`.
+    pub(crate) fn metadata(key: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Metadata {
+            key: key.into(),
+            problem: problem.into(),
+        }
+    }
+
+    /// An [`Error::Tensor`] about `name`.
+    pub(crate) fn tensor(name: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Tensor {
+            name: name.into(),
+            problem: problem.into(),
+        }
+    }
+}

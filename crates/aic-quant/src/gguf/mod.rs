@@ -1,0 +1,69 @@
+//! GGUF files: metadata and tensors in one file, as llama.cpp defined it.
+//!
+//! [`File`] reads versions 2 and 3 from a path or from memory and keeps the order of everything; [`Writer`] writes
+//! version 3. Bytes from outside are hostile until checked: every length is compared with what is left of the file
+//! before anything is allocated, and all arithmetic is checked.
+//!
+//! Specification: [gguf.md](https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). Stricter than it where
+//! files in the wild never differ: keys and tensor names are unique, tensors do not overlap, strings are UTF-8,
+//! arrays do not nest.
+//!
+//! ```
+//! use aic_quant::{DType, gguf};
+//!
+//! let mut metadata = gguf::Metadata::new();
+//! metadata.insert("general.architecture", "llama");
+//! let mut writer = gguf::Writer::new(metadata);
+//! writer.tensor("output_norm.weight", &[4], DType::F32)?;
+//! let bytes = writer.to_vec(|_tensor| Ok([1.0_f32; 4].iter().flat_map(|x| x.to_le_bytes()).collect()))?;
+//!
+//! let file = gguf::File::from_bytes(bytes)?;
+//! assert_eq!(file.metadata().string("general.architecture")?, Some("llama"));
+//! assert_eq!(file.tensors()[0].shape, [4]);
+//! # Ok::<(), aic_quant::Error>(())
+//! ```
+mod bytes;
+mod cursor;
+mod file;
+mod metadata;
+mod value;
+mod writer;
+
+pub use bytes::Bytes;
+pub use file::File;
+pub use metadata::Metadata;
+pub use value::{Array, Value};
+pub use writer::Writer;
+
+/// First bytes of every GGUF file.
+const MAGIC: [u8; 4] = *b"GGUF";
+/// The version [`Writer`] writes.
+const VERSION: u32 = 3;
+/// Where tensors start if the file does not say otherwise: at multiples of this many bytes.
+const DEFAULT_ALIGNMENT: u64 = 32;
+/// The metadata key that says otherwise.
+const ALIGNMENT_KEY: &str = "general.alignment";
+/// Longest key, in bytes.
+const KEY_LIMIT: usize = 65_535;
+/// Longest tensor name, in bytes; llama.cpp keeps 64 with the final zero.
+const NAME_LIMIT: usize = 63;
+/// Most dimensions of a tensor.
+const DIMENSION_LIMIT: usize = 4;
+
+/// The alignment in `metadata`, checked: a `u32` power of two.
+fn alignment(metadata: &Metadata) -> std::result::Result<u64, String> {
+    match metadata.get(ALIGNMENT_KEY) {
+        None => Ok(DEFAULT_ALIGNMENT),
+        Some(Value::U32(n)) if n.is_power_of_two() => Ok(u64::from(*n)),
+        Some(Value::U32(n)) => Err(format!("`{ALIGNMENT_KEY}` is {n}, expected a power of two")),
+        Some(other) => Err(format!(
+            "`{ALIGNMENT_KEY}` is {}, expected u32",
+            other.type_name()
+        )),
+    }
+}
+
+/// `offset` rounded up to a multiple of `alignment`, or `None` past the end of `u64`.
+fn align_up(offset: u64, alignment: u64) -> Option<u64> {
+    offset.checked_next_multiple_of(alignment)
+}

@@ -1,0 +1,243 @@
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::{
+    Array, DIMENSION_LIMIT, KEY_LIMIT, MAGIC, Metadata, NAME_LIMIT, VERSION, Value, align_up, alignment,
+};
+use crate::replacement::Replacement;
+use crate::{DType, Error, Result, TensorInfo};
+
+/// Writes a GGUF file of version 3: metadata and tensors in the order they were given.
+///
+/// Tensors are declared first, because the header needs their sizes; their data is asked for one tensor at a time,
+/// so that only one is in memory. See the [module's example](super).
+#[derive(Clone, Debug)]
+pub struct Writer {
+    metadata: Metadata,
+    tensors: Vec<TensorInfo>,
+    names: HashSet<String>,
+}
+
+impl Writer {
+    /// A writer of a file with this metadata and no tensors yet.
+    ///
+    /// A `general.alignment` in `metadata` (a `u32`, power of two) is followed; otherwise tensors are aligned to 32.
+    pub fn new(metadata: Metadata) -> Self {
+        Self {
+            metadata,
+            tensors: Vec::new(),
+            names: HashSet::new(),
+        }
+    }
+
+    /// Declares the next tensor; `shape` has the outermost dimension first, `[out_features, in_features]`.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] if the name is taken, empty or longer than 63 bytes, if there are not 1 to 4 dimensions, or if
+    /// rows do not divide into blocks of `dtype`.
+    pub fn tensor(&mut self, name: impl Into<String>, shape: &[usize], dtype: DType) -> Result<()> {
+        let tensor = TensorInfo::new(name, shape, dtype)?;
+        if let Some(problem) = self.problem(&tensor) {
+            return Err(Error::tensor(tensor.name, problem));
+        }
+        self.names.insert(tensor.name.clone());
+        self.tensors.push(tensor);
+        Ok(())
+    }
+
+    /// The tensors declared so far; offsets are set when the file is written.
+    pub fn tensors(&self) -> &[TensorInfo] {
+        &self.tensors
+    }
+
+    /// Writes the file at `path` and returns its size; `data` is asked for each tensor's bytes in turn.
+    ///
+    /// The file is written under a temporary name, synced, and renamed: whatever fails, `path` holds the old file or
+    /// the complete new one.
+    ///
+    /// # Errors
+    /// [`Error::Io`] from the file system, whatever `data` fails with, [`Error::Tensor`] if it returns the wrong number
+    /// of bytes, [`Error::Metadata`] if the metadata cannot be written.
+    pub fn save(
+        &self,
+        path: impl AsRef<Path>,
+        data: impl FnMut(&TensorInfo) -> Result<Vec<u8>>,
+    ) -> Result<u64> {
+        let mut file = Replacement::create(path.as_ref())?;
+        let size = self.write(|bytes| file.write(bytes), data)?;
+        file.commit()?;
+        Ok(size)
+    }
+
+    /// Writes the file to memory.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save), without the file system.
+    pub fn to_vec(&self, data: impl FnMut(&TensorInfo) -> Result<Vec<u8>>) -> Result<Vec<u8>> {
+        let mut file = Vec::new();
+        self.write(
+            |bytes| {
+                file.extend_from_slice(bytes);
+                Ok(())
+            },
+            data,
+        )?;
+        Ok(file)
+    }
+
+    fn problem(&self, tensor: &TensorInfo) -> Option<String> {
+        if self.names.contains(&tensor.name) {
+            Some("is already declared".to_owned())
+        } else if !(1..=NAME_LIMIT).contains(&tensor.name.len()) {
+            Some(format!(
+                "has a name of {} bytes, expected 1 to {NAME_LIMIT}",
+                tensor.name.len()
+            ))
+        } else if !(1..=DIMENSION_LIMIT).contains(&tensor.shape.len()) {
+            Some(format!(
+                "has {} dimensions, expected 1 to {DIMENSION_LIMIT}",
+                tensor.shape.len()
+            ))
+        } else {
+            None
+        }
+    }
+
+    fn write(
+        &self,
+        mut sink: impl FnMut(&[u8]) -> Result<()>,
+        mut data: impl FnMut(&TensorInfo) -> Result<Vec<u8>>,
+    ) -> Result<u64> {
+        let alignment =
+            alignment(&self.metadata).map_err(|problem| Error::metadata(super::ALIGNMENT_KEY, problem))?;
+        let tensors = placed(&self.tensors, alignment)?;
+        let mut header = self.header(&tensors)?;
+        pad(&mut header, alignment);
+        sink(&header)?;
+        let mut size = header.len() as u64;
+        for tensor in &tensors {
+            let mut bytes = data(tensor)?;
+            check_length(tensor, &bytes)?;
+            pad(&mut bytes, alignment);
+            sink(&bytes)?;
+            size += bytes.len() as u64;
+        }
+        Ok(size)
+    }
+
+    fn header(&self, tensors: &[TensorInfo]) -> Result<Vec<u8>> {
+        let mut out = MAGIC.to_vec();
+        out.extend(VERSION.to_le_bytes());
+        out.extend((tensors.len() as u64).to_le_bytes());
+        out.extend((self.metadata.len() as u64).to_le_bytes());
+        for (key, value) in self.metadata.iter() {
+            check_key(key)?;
+            put_string(&mut out, key);
+            out.extend(value.code().to_le_bytes());
+            put_value(&mut out, value);
+        }
+        for tensor in tensors {
+            put_tensor(&mut out, tensor);
+        }
+        Ok(out)
+    }
+}
+
+/// The tensors with their offsets: one after the other, each aligned.
+fn placed(tensors: &[TensorInfo], alignment: u64) -> Result<Vec<TensorInfo>> {
+    let mut next = Some(0_u64);
+    let place = |tensor: &TensorInfo| {
+        let too_large = || Error::tensor(&tensor.name, "makes the file larger than 2^64 bytes");
+        let offset = next.ok_or_else(too_large)?;
+        next = offset
+            .checked_add(tensor.bytes)
+            .and_then(|end| align_up(end, alignment));
+        Ok(TensorInfo {
+            offset,
+            ..tensor.clone()
+        })
+    };
+    tensors.iter().map(place).collect()
+}
+
+fn check_length(tensor: &TensorInfo, bytes: &[u8]) -> Result<()> {
+    if bytes.len() as u64 == tensor.bytes {
+        return Ok(());
+    }
+    Err(Error::tensor(
+        &tensor.name,
+        format!("got {} bytes of data, expected {}", bytes.len(), tensor.bytes),
+    ))
+}
+
+fn check_key(key: &str) -> Result<()> {
+    if (1..=KEY_LIMIT).contains(&key.len()) {
+        return Ok(());
+    }
+    let start: String = key.chars().take(40).collect();
+    Err(Error::metadata(
+        start,
+        format!("has {} bytes, expected 1 to {KEY_LIMIT}", key.len()),
+    ))
+}
+
+fn put_string(out: &mut Vec<u8>, text: &str) {
+    out.extend((text.len() as u64).to_le_bytes());
+    out.extend(text.as_bytes());
+}
+
+fn put_value(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::U8(n) => out.extend(n.to_le_bytes()),
+        Value::I8(n) => out.extend(n.to_le_bytes()),
+        Value::U16(n) => out.extend(n.to_le_bytes()),
+        Value::I16(n) => out.extend(n.to_le_bytes()),
+        Value::U32(n) => out.extend(n.to_le_bytes()),
+        Value::I32(n) => out.extend(n.to_le_bytes()),
+        Value::F32(x) => out.extend(x.to_le_bytes()),
+        Value::Bool(flag) => out.push((*flag).into()),
+        Value::String(text) => put_string(out, text),
+        Value::Array(array) => put_array(out, array),
+        Value::U64(n) => out.extend(n.to_le_bytes()),
+        Value::I64(n) => out.extend(n.to_le_bytes()),
+        Value::F64(x) => out.extend(x.to_le_bytes()),
+    }
+}
+
+fn put_array(out: &mut Vec<u8>, array: &Array) {
+    out.extend(array.code().to_le_bytes());
+    out.extend((array.len() as u64).to_le_bytes());
+    match array {
+        Array::U8(items) => out.extend(items),
+        Array::I8(items) => out.extend(items.iter().flat_map(|n| n.to_le_bytes())),
+        Array::U16(items) => out.extend(items.iter().flat_map(|n| n.to_le_bytes())),
+        Array::I16(items) => out.extend(items.iter().flat_map(|n| n.to_le_bytes())),
+        Array::U32(items) => out.extend(items.iter().flat_map(|n| n.to_le_bytes())),
+        Array::I32(items) => out.extend(items.iter().flat_map(|n| n.to_le_bytes())),
+        Array::F32(items) => out.extend(items.iter().flat_map(|x| x.to_le_bytes())),
+        Array::Bool(items) => out.extend(items.iter().map(|&flag| u8::from(flag))),
+        Array::String(items) => items.iter().for_each(|text| put_string(out, text)),
+        Array::U64(items) => out.extend(items.iter().flat_map(|n| n.to_le_bytes())),
+        Array::I64(items) => out.extend(items.iter().flat_map(|n| n.to_le_bytes())),
+        Array::F64(items) => out.extend(items.iter().flat_map(|x| x.to_le_bytes())),
+    }
+}
+
+fn put_tensor(out: &mut Vec<u8>, tensor: &TensorInfo) {
+    put_string(out, &tensor.name);
+    out.extend((tensor.shape.len() as u32).to_le_bytes());
+    out.extend(
+        tensor
+            .shape
+            .iter()
+            .rev()
+            .flat_map(|&dim| (dim as u64).to_le_bytes()),
+    );
+    out.extend(tensor.dtype.code().to_le_bytes());
+    out.extend(tensor.offset.to_le_bytes());
+}
+
+fn pad(bytes: &mut Vec<u8>, alignment: u64) {
+    let alignment = usize::try_from(alignment).expect("an alignment is a u32");
+    bytes.resize(bytes.len().next_multiple_of(alignment), 0);
+}

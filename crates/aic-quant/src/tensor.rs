@@ -1,0 +1,72 @@
+use crate::gguf::Metadata;
+use crate::{DType, Error, Result};
+
+/// One tensor of a model file: what it is called, how it is shaped and stored, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TensorInfo {
+    /// The tensor's name, such as `blk.0.attn_q.weight`.
+    pub name: String,
+    /// Dimensions, outermost first: `[out_features, in_features]` for a matrix. (GGUF files store the reverse.)
+    pub shape: Vec<usize>,
+    /// How the numbers are stored.
+    pub dtype: DType,
+    /// Where the data starts, in bytes from the start of the file's data section.
+    pub offset: u64,
+    /// How many bytes the data takes.
+    pub bytes: u64,
+}
+
+impl TensorInfo {
+    /// A tensor at offset 0.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] if rows do not divide into blocks of `dtype`, or the size overflows.
+    pub(crate) fn new(name: impl Into<String>, shape: &[usize], dtype: DType) -> Result<Self> {
+        let name = name.into();
+        let Some(bytes) = dtype.bytes_of(shape) else {
+            return Err(Error::tensor(
+                name,
+                format!(
+                    "has shape {shape:?}, which {dtype} (blocks of {}) cannot hold",
+                    dtype.block_size()
+                ),
+            ));
+        };
+        Ok(Self {
+            name,
+            shape: shape.to_vec(),
+            dtype,
+            offset: 0,
+            bytes,
+        })
+    }
+
+    /// How many numbers the tensor has.
+    pub fn elements(&self) -> u64 {
+        self.shape.iter().map(|&dim| dim as u64).product()
+    }
+
+    /// How many numbers one row has: the last dimension.
+    pub fn row_length(&self) -> usize {
+        self.shape.last().copied().unwrap_or(1)
+    }
+}
+
+/// A model on its way in: metadata and tensors by the names GGUF uses, wherever they come from.
+///
+/// [`gguf::File`](crate::gguf::File) is one; what quantizes and what runs a model asks for nothing more.
+pub trait TensorSource {
+    /// The model's metadata.
+    fn metadata(&self) -> &Metadata;
+
+    /// The model's tensors, in file order.
+    fn tensors(&self) -> &[TensorInfo];
+
+    /// Reads the data of `tensor`, which must be one of [`tensors`](Self::tensors): exactly
+    /// [`TensorInfo::bytes`] bytes, little-endian.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be read, or has become shorter.
+    fn read(&self, tensor: &TensorInfo) -> Result<Vec<u8>>;
+}
