@@ -1,0 +1,132 @@
+use std::fmt;
+use std::time::Duration;
+
+use crate::{ErrorKind, Explanation, ProviderError};
+
+/// The result of a routed request.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong while routing a request.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The router has no provider at all.
+    #[error(
+        "no provider is configured; start Ollama (OLLAMA_HOST) or set GEMINI_API_KEY, ANTHROPIC_API_KEY \
+         or OPENAI_API_KEY"
+    )]
+    NoProvider,
+    /// No model of any provider may take this request now; the explanation says why, model by model.
+    #[error("no model can take this request: {}", .0.refusals())]
+    NoCandidate(Box<Explanation>),
+    /// Every attempt failed before the answer had begun.
+    #[error("{}", Failed(.attempts))]
+    Failed {
+        /// What was tried, in order; never empty.
+        attempts: Vec<Attempt>,
+    },
+    /// The deadline passed before the answer had begun.
+    #[error("no answer began within the deadline of {limit:?}{}", Tried(.attempts))]
+    DeadlineExceeded {
+        /// The deadline the request had.
+        limit: Duration,
+        /// What was tried, in order.
+        attempts: Vec<Attempt>,
+    },
+    /// The answer had begun and then failed; what was received is not the whole.
+    #[error("the answer of `{provider}/{model}` broke off")]
+    Interrupted {
+        /// Who was answering.
+        provider: String,
+        /// With which model.
+        model: String,
+        /// Why it broke off.
+        source: ProviderError,
+    },
+    /// A stream ended without its terminal event.
+    #[error("the stream ended without saying that the answer is whole")]
+    Truncated,
+    /// A stream had something that may not be there.
+    #[error("the stream is out of order: {0}")]
+    Protocol(&'static str),
+    /// A setting is wrong; the text names it.
+    #[error("invalid setting: {0}")]
+    Config(String),
+    /// A provider could not be set up.
+    #[error("provider `{provider}` could not be set up")]
+    Setup {
+        /// The provider's name.
+        provider: String,
+        /// What went wrong.
+        source: ProviderError,
+    },
+}
+
+impl Error {
+    /// The kind of failure that ended the request, where a provider caused it.
+    pub fn kind(&self) -> Option<&ErrorKind> {
+        match self {
+            Self::Failed { attempts } | Self::DeadlineExceeded { attempts, .. } => {
+                attempts.last().map(|attempt| attempt.error.kind())
+            }
+            Self::Interrupted { source, .. } | Self::Setup { source, .. } => Some(source.kind()),
+            _ => None,
+        }
+    }
+
+    /// Whether the same request may succeed later without being changed.
+    pub fn is_retryable(&self) -> bool {
+        use crate::NextStep::{NextModel, NextProvider, Retry, Stop};
+        match (self, self.kind().map(ErrorKind::next_step)) {
+            (Self::NoCandidate(_) | Self::DeadlineExceeded { .. } | Self::Truncated, _) => true,
+            (_, Some(Retry)) => true,
+            (_, Some(NextProvider)) => {
+                matches!(self.kind(), Some(ErrorKind::Timeout | ErrorKind::Unreachable))
+            }
+            (_, Some(NextModel | Stop) | None) => false,
+        }
+    }
+}
+
+/// One call that failed.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// The provider called.
+    pub provider: String,
+    /// The model asked for.
+    pub model: String,
+    /// What happened.
+    pub error: ProviderError,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}/{}` {}", self.provider, self.model, self.error)
+    }
+}
+
+struct Failed<'a>(&'a [Attempt]);
+
+impl fmt::Display for Failed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no provider answered{}", Tried(self.0))?;
+        match self.0.last().and_then(|attempt| attempt.error.kind().advice()) {
+            Some(advice) => write!(f, "; {advice}"),
+            None => Ok(()),
+        }
+    }
+}
+
+struct Tried<'a>(&'a [Attempt]);
+
+impl fmt::Display for Tried<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, attempt) in self.0.iter().enumerate() {
+            write!(f, "{}{attempt}", if index == 0 { ": " } else { ", then " })?;
+        }
+        Ok(())
+    }
+}

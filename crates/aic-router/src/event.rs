@@ -1,0 +1,57 @@
+use serde::{Deserialize, Serialize};
+
+use crate::NanoUsd;
+
+/// One step of an answer.
+///
+/// A [`Provider`](crate::Provider) yields `Text` any number of times, `Usage` at most as often as it learns
+/// more (each one replaces the last), and `End` exactly once, last. The router puts `Start` before and `Cost`
+/// just before `End`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// Who answers. Sent by the router, first.
+    Start {
+        /// The provider's name.
+        provider: String,
+        /// The model's name at that provider.
+        model: String,
+    },
+    /// The next piece of the answer's text.
+    Text(String),
+    /// What the answer has used so far.
+    Usage(Usage),
+    /// What the answer costs. Sent by the router where usage and price are known.
+    Cost(NanoUsd),
+    /// The answer is whole.
+    End(FinishReason),
+}
+
+/// Tokens read and written for one answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// All tokens read, those from the provider's prompt cache included.
+    pub input: u64,
+    /// The part of `input` read from the provider's prompt cache; `None` where it does not say.
+    pub cached_input: Option<u64>,
+    /// All tokens written, reasoning included.
+    pub output: u64,
+    /// The part of `output` spent on reasoning; `None` where the provider does not say.
+    pub reasoning: Option<u64>,
+}
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FinishReason {
+    /// The model had finished, or wrote a stop text.
+    Stop,
+    /// The answer reached its greatest length.
+    Length,
+    /// The provider withheld the rest for its content rules.
+    ContentFilter,
+    /// A reason of the provider that has no name here.
+    Other,
+}

@@ -1,0 +1,124 @@
+mod attempt;
+mod body;
+mod builder;
+mod call;
+mod choice;
+mod embed;
+mod route;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::attempt::Trip;
+pub use self::builder::RouterBuilder;
+use self::route::Route;
+use crate::{
+    ChatRequest, ChatStream, Clock, EmbedRequest, Embeddings, Explanation, ModelHealth, NanoUsd, Provider,
+    Result, Stats,
+};
+
+/// Sends each request to the provider and model that fit it best, and to the next one when that fails.
+///
+/// A cheap handle: clones share providers, breakers and accounts.
+///
+/// # What is promised
+/// - One deadline bounds the whole request, and one budget its calls: each model is tried once, and two
+///   retries are shared by all of them (so a lone model is tried three times).
+/// - A failure before the first content is invisible if another model answers. After it, the stream ends
+///   with [`Error::Interrupted`](crate::Error::Interrupted): never with a short answer.
+/// - Dropping the future or the stream cancels the call behind it.
+#[derive(Clone)]
+pub struct Router {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    providers: Vec<Arc<dyn Provider>>,
+    routes: Vec<Arc<Route>>,
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Clone, Debug)]
+struct Settings {
+    deadline: Duration,
+    retries: u32,
+    patience: Duration,
+    first_content: Option<Duration>,
+    idle: Duration,
+    chain: Option<Vec<String>>,
+}
+
+impl Router {
+    /// Starts a router.
+    pub fn builder() -> RouterBuilder {
+        RouterBuilder::default()
+    }
+
+    /// Begins to answer `request`; returns when the first content is there.
+    ///
+    /// # Errors
+    /// [`Error::NoProvider`](crate::Error::NoProvider) and [`Error::NoCandidate`](crate::Error::NoCandidate)
+    /// where nobody may be asked, [`Error::Failed`](crate::Error::Failed) and
+    /// [`Error::DeadlineExceeded`](crate::Error::DeadlineExceeded) with every attempt where nobody answered.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cancels the call on its way. Providers may still bill for it.
+    pub async fn chat(&self, request: ChatRequest) -> Result<ChatStream> {
+        Trip::new(&self.inner, &request).chat().await
+    }
+
+    /// Turns texts into vectors.
+    ///
+    /// Retries, but never goes on to another model: vectors of different models do not compare.
+    ///
+    /// # Errors
+    /// As [`chat`](Self::chat).
+    pub async fn embed(&self, request: EmbedRequest) -> Result<Embeddings> {
+        self.inner.embed(&request).await
+    }
+
+    /// Says where `request` would go now, and why, without sending it.
+    pub fn explain(&self, request: &ChatRequest) -> Explanation {
+        self.inner.plan(request, self.inner.clock.now()).explanation
+    }
+
+    /// What `request` would cost at the model that would be tried first, where its price is known.
+    ///
+    /// Counts the question as estimated and the answer at its greatest length, or 256 tokens where unbounded.
+    pub fn estimate(&self, request: &ChatRequest) -> Option<NanoUsd> {
+        self.explain(request).chosen()?.estimate
+    }
+
+    /// What the router has done since it was built.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            models: self.inner.routes.iter().map(|route| route.stats()).collect(),
+        }
+    }
+
+    /// Which models can be called now.
+    pub fn health(&self) -> Vec<ModelHealth> {
+        let now = self.inner.clock.now();
+        self.inner.routes.iter().map(|route| route.health(now)).collect()
+    }
+
+    /// The providers, in the router's order.
+    pub fn providers(&self) -> impl Iterator<Item = &dyn Provider> {
+        self.inner.providers.iter().map(AsRef::as_ref)
+    }
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self
+            .providers()
+            .map(|provider| provider.info().name.as_str())
+            .collect();
+        f.debug_struct("Router")
+            .field("providers", &names)
+            .field("settings", &self.inner.settings)
+            .finish()
+    }
+}

@@ -1,0 +1,226 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::breaker::{Breaker, BreakerConfig, Ticket, Verdict};
+use crate::latency::Latency;
+use crate::limit::Limit;
+use crate::{
+    BreakerState, ErrorKind, Health, ModelHealth, ModelInfo, ModelStats, NanoUsd, Price, ProviderError,
+    ProviderInfo, ProviderKind, Usage,
+};
+
+/// The longest pause taken over from a provider; a longer one is likely a mistake.
+const LONGEST_REST: Duration = Duration::from_secs(600);
+
+/// One model of one provider, with all that is known of it.
+#[derive(Debug)]
+pub(super) struct Route {
+    /// The provider's place among the router's.
+    pub(super) provider_index: usize,
+    pub(super) provider: String,
+    pub(super) kind: ProviderKind,
+    pub(super) model: ModelInfo,
+    limit: Option<Arc<Limit>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    breaker: Breaker,
+    latency: Latency,
+    resting_until: Option<Instant>,
+    tally: Tally,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    calls: u64,
+    successes: u64,
+    failures: u64,
+    cancelled: u64,
+    usage: Usage,
+    cost: NanoUsd,
+    unpriced: u64,
+}
+
+impl Route {
+    pub(super) fn new(
+        provider_index: usize,
+        provider: &ProviderInfo,
+        model: &ModelInfo,
+        breaker: BreakerConfig,
+        limit: Option<Arc<Limit>>,
+    ) -> Self {
+        let state = State {
+            breaker: Breaker::new(breaker),
+            latency: Latency::default(),
+            resting_until: None,
+            tally: Tally::default(),
+        };
+        Self {
+            provider_index,
+            provider: provider.name.clone(),
+            kind: provider.kind,
+            model: model.clone(),
+            limit,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// The price of its tokens: what is stated, else nothing for a local one, else unknown.
+    pub(super) fn price(&self) -> Option<Price> {
+        self.model
+            .price
+            .or((self.kind == ProviderKind::Local).then_some(Price::FREE))
+    }
+
+    pub(super) fn latency(&self) -> Latency {
+        self.state.lock().latency
+    }
+
+    /// Whether a request that asks for `wanted` may go here: `model`, or `provider/model`.
+    pub(super) fn is_named(&self, wanted: &str) -> bool {
+        let pinned = || {
+            wanted
+                .strip_prefix(&self.provider)
+                .and_then(|rest| rest.strip_prefix('/'))
+        };
+        wanted == self.model.name || pinned() == Some(self.model.name.as_str())
+    }
+
+    /// Lets one call through, or says why not.
+    pub(super) fn admit(&self, now: Instant) -> Result<Ticket, ProviderError> {
+        let mut state = self.state.lock();
+        if let Some(rest) = state.resting_until.filter(|until| *until > now) {
+            return Err(paused(rest - now, "the provider asked for a pause"));
+        }
+        let wait = state.breaker.wait(now);
+        let ticket = state.breaker.admit(now).ok_or_else(|| shut_off(wait))?;
+        self.take_limit(now)
+            .inspect_err(|_| state.breaker.record(&ticket, Verdict::Unknown, now))?;
+        state.tally.calls += 1;
+        Ok(ticket)
+    }
+
+    fn take_limit(&self, now: Instant) -> Result<(), ProviderError> {
+        let Some(limit) = &self.limit else { return Ok(()) };
+        let full = |wait| {
+            paused(
+                wait,
+                &format!(
+                    "the limit of {} requests per minute is used up",
+                    limit.per_minute()
+                ),
+            )
+        };
+        limit.take(now).map_err(full)
+    }
+
+    pub(super) fn succeeded(&self, ticket: &Ticket, now: Instant) {
+        let mut state = self.state.lock();
+        state.tally.successes += 1;
+        state.breaker.record(ticket, Verdict::Well, now);
+    }
+
+    pub(super) fn failed(&self, ticket: &Ticket, kind: &ErrorKind, now: Instant) {
+        let mut state = self.state.lock();
+        state.tally.failures += 1;
+        if let Some(rest) = kind.retry_after() {
+            state.resting_until = Some(now + rest.min(LONGEST_REST));
+        }
+        let verdict = match kind.verdict() {
+            Some(true) => Verdict::Well,
+            Some(false) => Verdict::Failed,
+            None => Verdict::Unknown,
+        };
+        state.breaker.record(ticket, verdict, now);
+    }
+
+    pub(super) fn cancelled(&self, ticket: &Ticket, now: Instant) {
+        let mut state = self.state.lock();
+        state.tally.cancelled += 1;
+        state.breaker.record(ticket, Verdict::Unknown, now);
+    }
+
+    pub(super) fn first_content(&self, after: Duration) {
+        self.state.lock().latency.first_content(after);
+    }
+
+    pub(super) fn body(&self, took: Duration, usage: Usage) {
+        self.state.lock().latency.body(took, usage);
+    }
+
+    /// Books what an answer used, and returns what it cost.
+    pub(super) fn book(&self, usage: Option<Usage>) -> Option<NanoUsd> {
+        let cost = usage.and_then(|usage| self.price()?.cost(usage));
+        let tally = &mut self.state.lock().tally;
+        let used = usage.unwrap_or_default();
+        tally.usage.input = tally.usage.input.saturating_add(used.input);
+        tally.usage.output = tally.usage.output.saturating_add(used.output);
+        tally.cost = tally.cost + cost.unwrap_or_default();
+        tally.unpriced += u64::from(cost.is_none());
+        cost
+    }
+
+    pub(super) fn health(&self, now: Instant) -> ModelHealth {
+        let (provider, model) = (self.provider.clone(), self.model.name.clone());
+        ModelHealth {
+            provider,
+            model,
+            health: self.state.lock().health(now),
+        }
+    }
+
+    pub(super) fn stats(&self) -> ModelStats {
+        let state = self.state.lock();
+        let State { latency, tally, .. } = &*state;
+        ModelStats {
+            provider: self.provider.clone(),
+            model: self.model.name.clone(),
+            kind: self.kind,
+            breaker: state.breaker.state(),
+            calls: tally.calls,
+            successes: tally.successes,
+            failures: tally.failures,
+            cancelled: tally.cancelled,
+            first_content: latency.first_content_seconds().map(Duration::from_secs_f64),
+            tokens_per_second: latency.tokens_per_second(),
+            input_tokens: tally.usage.input,
+            output_tokens: tally.usage.output,
+            cost: tally.cost,
+            unpriced: tally.unpriced,
+        }
+    }
+}
+
+impl State {
+    fn health(&self, now: Instant) -> Health {
+        if let Some(until) = self.resting_until.filter(|until| *until > now) {
+            return Health::Resting {
+                remaining: until - now,
+            };
+        }
+        match self.breaker.state() {
+            BreakerState::Closed => Health::Ready,
+            BreakerState::Open | BreakerState::HalfOpen => Health::Down {
+                probe_in: self.breaker.wait(now),
+            },
+        }
+    }
+}
+
+fn paused(wait: Duration, why: &str) -> ProviderError {
+    ProviderError::new(
+        ErrorKind::RateLimited {
+            retry_after: Some(wait),
+        },
+        why,
+    )
+}
+
+fn shut_off(wait: Option<Duration>) -> ProviderError {
+    let message = "shut off after failing too often";
+    ProviderError::new(ErrorKind::Overloaded { retry_after: wait }, message)
+}
