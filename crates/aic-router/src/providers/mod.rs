@@ -1,0 +1,20 @@
+//! The providers that are reached over HTTP.
+
+mod anthropic;
+mod gemini;
+mod ollama;
+mod openai;
+
+pub use anthropic::Anthropic;
+pub use gemini::Gemini;
+pub use ollama::Ollama;
+pub use openai::{OpenAi, OpenAiBuilder};
+
+use serde_json::Value;
+
+use crate::{Embeddings, ErrorKind, ProviderError};
+
+/// The vectors of an answer, or that it is none.
+fn vectors(answer: &Value, read: fn(&Value) -> Option<Embeddings>) -> Result<Embeddings, ProviderError> {
+    read(answer).ok_or_else(|| ProviderError::new(ErrorKind::Malformed, "the answer has no vectors"))
+}

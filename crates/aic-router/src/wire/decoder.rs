@@ -1,0 +1,282 @@
+use std::collections::VecDeque;
+
+use bytes::BytesMut;
+use serde_json::Value;
+use sseer::parser::{RawEventLineOwned, parse_line_from_buffer};
+
+use crate::{ErrorKind, Event, ProviderError};
+
+/// The longest frame taken from a server.
+const FRAME_BYTES_MAX: usize = 1 << 20;
+
+/// How messages are told apart in a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// [Server-sent events](https://html.spec.whatwg.org/multipage/server-sent-events.html).
+    Sse,
+    /// One JSON document per line.
+    Ndjson,
+}
+
+/// What a provider's messages mean.
+pub(crate) trait Protocol: Send {
+    /// Takes one message's data and appends the events in it; `End` only once the answer is whole.
+    fn message(&mut self, data: &str, events: &mut VecDeque<Event>) -> Result<(), ProviderError>;
+}
+
+/// Turns a body's bytes into events, however they are cut into pieces.
+pub(crate) struct Decoder {
+    framing: Framing,
+    protocol: Box<dyn Protocol>,
+    buffer: BytesMut,
+    scanned: usize,
+    data: String,
+    ended: bool,
+}
+
+impl Decoder {
+    pub(crate) fn new(framing: Framing, protocol: impl Protocol + 'static) -> Self {
+        let (buffer, data) = (BytesMut::new(), String::new());
+        Self {
+            framing,
+            protocol: Box::new(protocol),
+            buffer,
+            scanned: 0,
+            data,
+            ended: false,
+        }
+    }
+
+    pub(crate) fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// Whether the answer is whole.
+    pub(crate) fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Takes the next piece of the body. What follows the end of the answer is ignored.
+    pub(crate) fn feed(&mut self, bytes: &[u8], events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
+        if self.ended {
+            return Ok(());
+        }
+        self.buffer.extend_from_slice(bytes);
+        while !self.ended {
+            let Some(message) = self.next_message()? else {
+                break;
+            };
+            self.handle(&message, events)?;
+        }
+        if self.buffer.len() + self.data.len() > FRAME_BYTES_MAX {
+            return Err(malformed(format!(
+                "a message is longer than {FRAME_BYTES_MAX} bytes"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Takes the end of the body.
+    ///
+    /// A last message without its line break still counts; a piece of one does not.
+    pub(crate) fn finish(&mut self, events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
+        let _incomplete = self.feed(b"\n\n\n", events);
+        if self.ended {
+            return Ok(());
+        }
+        Err(ProviderError::new(
+            ErrorKind::Truncated,
+            "the body ended before the answer did",
+        ))
+    }
+
+    fn handle(&mut self, message: &str, events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
+        self.protocol.message(message, events)?;
+        self.ended = matches!(events.back(), Some(Event::End(_)));
+        Ok(())
+    }
+
+    fn next_message(&mut self) -> Result<Option<String>, ProviderError> {
+        match self.framing {
+            Framing::Sse => self.next_sse(),
+            Framing::Ndjson => self.next_line(),
+        }
+    }
+
+    fn next_sse(&mut self) -> Result<Option<String>, ProviderError> {
+        while let Some(line) = parse_line_from_buffer(&mut self.buffer, &mut self.scanned) {
+            match line {
+                RawEventLineOwned::Empty if !self.data.is_empty() => {
+                    return Ok(Some(std::mem::take(&mut self.data)));
+                }
+                RawEventLineOwned::Field {
+                    field_name,
+                    field_value: Some(value),
+                } if field_name == "data" => {
+                    self.add(utf8(&value)?);
+                }
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+
+    fn add(&mut self, line: &str) {
+        if !self.data.is_empty() {
+            self.data.push('\n');
+        }
+        self.data.push_str(line);
+    }
+
+    fn next_line(&mut self) -> Result<Option<String>, ProviderError> {
+        while let Some(length) = self.buffer[self.scanned..].iter().position(|byte| *byte == b'\n') {
+            let line = self.buffer.split_to(self.scanned + length + 1);
+            self.scanned = 0;
+            let line = utf8(&line)?.trim();
+            if !line.is_empty() {
+                return Ok(Some(line.to_owned()));
+            }
+        }
+        self.scanned = self.buffer.len();
+        Ok(None)
+    }
+}
+
+/// Reads one message as JSON.
+pub(crate) fn parse(data: &str) -> Result<Value, ProviderError> {
+    serde_json::from_str(data).map_err(|error| malformed("a message is not JSON").caused_by(error))
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, ProviderError> {
+    std::str::from_utf8(bytes).map_err(|error| malformed("a message is not UTF-8").caused_by(error))
+}
+
+fn malformed(message: impl Into<String>) -> ProviderError {
+    ProviderError::new(ErrorKind::Malformed, message)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::FinishReason;
+
+    /// Decodes `body` whole, and in two pieces cut at every byte, and one byte at a time: always the same.
+    pub(crate) fn decode(decoder: impl Fn() -> Decoder, body: &str) -> Result<Vec<Event>, ErrorKind> {
+        let whole = run(decoder(), [body.as_bytes()]);
+        for cut in 0..body.len() {
+            let (head, tail) = body.as_bytes().split_at(cut);
+            assert_eq!(run(decoder(), [head, tail]), whole, "cut at byte {cut}");
+        }
+        assert_eq!(
+            run(decoder(), body.as_bytes().chunks(1)),
+            whole,
+            "one byte at a time"
+        );
+        whole
+    }
+
+    /// Asserts that no cut-off beginning of `body` passes for a whole answer.
+    pub(crate) fn assert_needs_its_end(decoder: impl Fn() -> Decoder, body: &str) {
+        let body = body.trim_end();
+        for end in 0..body.len() {
+            let result = run(decoder(), [&body.as_bytes()[..end]]);
+            assert!(
+                result.is_err(),
+                "the first {end} bytes passed for the whole: {result:?}"
+            );
+        }
+    }
+
+    fn run<'a>(
+        mut decoder: Decoder,
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Vec<Event>, ErrorKind> {
+        let mut events = VecDeque::new();
+        let kind = |error: ProviderError| error.kind().clone();
+        for piece in pieces {
+            decoder.feed(piece, &mut events).map_err(kind)?;
+        }
+        decoder.finish(&mut events).map_err(kind)?;
+        Ok(events.into())
+    }
+
+    /// Takes every message for text, and `end` for the end.
+    struct Plain;
+
+    impl Protocol for Plain {
+        fn message(&mut self, data: &str, events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
+            events.push_back(match data {
+                "end" => Event::End(FinishReason::Stop),
+                text => Event::Text(text.into()),
+            });
+            Ok(())
+        }
+    }
+
+    fn texts(events: &[Event]) -> Vec<&str> {
+        events
+            .iter()
+            .filter_map(|e| {
+                if let Event::Text(text) = e {
+                    Some(text.as_str())
+                } else {
+                    None
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn sse_takes_every_line_ending_comment_and_field() {
+        let body =
+            ": ping\r\n\r\nevent: x\rdata: a\r\rdata:b\ndata:  c\nid: 1\n\nnonsense\n\ndata: ü\n\ndata: end";
+
+        let events = decode(|| Decoder::new(Framing::Sse, Plain), body).unwrap();
+
+        assert_eq!(texts(&events), ["a", "b\n c", "ü"]);
+    }
+
+    #[test]
+    fn ndjson_skips_blank_lines_and_what_follows_the_end() {
+        let body = "a\r\n\n b \nend\nlate\n";
+
+        let events = decode(|| Decoder::new(Framing::Ndjson, Plain), body).unwrap();
+
+        assert_eq!(texts(&events), ["a", "b"]);
+        assert_eq!(events.len(), 3);
+    }
+
+    #[test]
+    fn message_without_an_end_is_refused_once_it_is_too_long() {
+        for (framing, start) in [(Framing::Sse, "data: "), (Framing::Ndjson, "")] {
+            let mut decoder = Decoder::new(framing, Plain);
+            let mut events = VecDeque::new();
+            decoder.feed(start.as_bytes(), &mut events).unwrap();
+
+            let piece = vec![b'x'; FRAME_BYTES_MAX / 4];
+            let results: Vec<bool> = (0..5)
+                .map(|_| decoder.feed(&piece, &mut events).is_ok())
+                .collect();
+
+            assert!(results[0] && !results[4], "{framing:?}: {results:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_not_text_are_malformed() {
+        let mut decoder = Decoder::new(Framing::Ndjson, Plain);
+
+        let error = decoder.feed(b"\xff\xfe\n", &mut VecDeque::new()).unwrap_err();
+
+        assert_eq!(*error.kind(), ErrorKind::Malformed);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_any_protocol_panic(body in proptest::collection::vec(proptest::num::u8::ANY, 0..400)) {
+            for framing in [Framing::Sse, Framing::Ndjson] {
+                let _any = run(Decoder::new(framing, Plain), [body.as_slice()]);
+            }
+        }
+    }
+}

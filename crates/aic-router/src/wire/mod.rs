@@ -1,0 +1,13 @@
+//! Bytes to events: framing, the four protocols, faults, and the HTTP client that carries them.
+//!
+//! Everything but `remote` is free of I/O: it takes bytes and gives events.
+
+pub(crate) mod anthropic;
+mod decoder;
+pub(crate) mod fault;
+pub(crate) mod gemini;
+pub(crate) mod ollama;
+pub(crate) mod openai;
+pub(crate) mod remote;
+
+pub(crate) use decoder::{Decoder, Framing, Protocol, parse};
