@@ -68,5 +68,5 @@ pub use providers::{Anthropic, Gemini, Ollama, OpenAi, OpenAiBuilder};
 pub use quality::ModelClass;
 pub use router::{Router, RouterBuilder};
 pub use stats::{Health, ModelHealth, ModelStats, Stats};
-pub use stream::{Answer, ChatStream};
+pub use stream::{Answer, ChatStream, Draft};
 pub use task::Task;

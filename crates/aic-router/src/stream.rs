@@ -92,9 +92,9 @@ impl fmt::Display for Answer {
     }
 }
 
-/// An answer while it is put together.
-#[derive(Default)]
-struct Draft {
+/// An answer while it is put together from its events.
+#[derive(Clone, Debug, Default)]
+pub struct Draft {
     served_by: Option<(String, String)>,
     text: String,
     usage: Option<Usage>,
@@ -103,7 +103,8 @@ struct Draft {
 }
 
 impl Draft {
-    fn add(&mut self, event: Event) {
+    /// Adds the next event.
+    pub fn add(&mut self, event: Event) {
         match event {
             Event::Start { provider, model } => self.served_by = Some((provider, model)),
             Event::Text(piece) => self.text.push_str(&piece),
@@ -113,7 +114,11 @@ impl Draft {
         }
     }
 
-    fn finish(self) -> Result<Answer> {
+    /// The answer, once its end has been added.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] without its end, [`Error::Protocol`] if it names no provider.
+    pub fn finish(self) -> Result<Answer> {
         let finish = self.finish.ok_or(Error::Truncated)?;
         let (provider, model) = self.served_by.ok_or(Error::Protocol("it names no provider"))?;
         Ok(Answer {
