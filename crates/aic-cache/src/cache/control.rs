@@ -1,0 +1,51 @@
+use std::time::Duration;
+
+/// What one call asks of the cache, in the words of HTTP's `Cache-Control` (RFC 9111, section 5.2.1).
+///
+/// The default uses what is there and stores what is computed.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use aic_cache::CacheControl;
+/// let refresh = CacheControl::new().no_cache();
+/// let recent = CacheControl::new().max_age(Duration::from_secs(60));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CacheControl {
+    /// Use no answer from the cache; the computed one is stored. A refresh.
+    pub no_cache: bool,
+    /// Do not store the answer. One that is there may be used.
+    pub no_store: bool,
+    /// Use no answer older than this.
+    pub max_age: Option<Duration>,
+    /// How long the stored answer lives, in place of the cache's own time to live.
+    pub ttl: Option<Duration>,
+}
+
+impl CacheControl {
+    /// Uses what is there and stores what is computed.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Uses no answer from the cache; the computed one is stored.
+    pub fn no_cache(self) -> Self {
+        Self { no_cache: true, ..self }
+    }
+
+    /// Does not store the answer.
+    pub fn no_store(self) -> Self {
+        Self { no_store: true, ..self }
+    }
+
+    /// Uses no answer older than `age`.
+    pub fn max_age(self, age: Duration) -> Self {
+        Self { max_age: Some(age), ..self }
+    }
+
+    /// Lets the stored answer live for `ttl`, in place of the cache's own time to live.
+    pub fn ttl(self, ttl: Duration) -> Self {
+        Self { ttl: Some(ttl), ..self }
+    }
+}

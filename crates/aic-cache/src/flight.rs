@@ -1,0 +1,246 @@
+//! One computation per key: the first caller leads, the others wait in line behind it.
+//!
+//! The line is a fair asynchronous mutex around the flight's state. Whoever holds the mutex while the state
+//! is `Open` leads. A leader that lands writes its value for those in line; one that is dropped lets go of
+//! the mutex, and the next in line leads; one whose answer must not be shared dissolves the flight, and
+//! everybody in line goes alone.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::SystemTime,
+};
+
+use parking_lot::Mutex;
+use tokio::sync::{Mutex as Line, OwnedMutexGuard};
+
+use crate::Fingerprint;
+
+/// The flights in progress.
+#[derive(Debug)]
+pub(crate) struct Flights<V> {
+    by_key: Mutex<HashMap<Fingerprint, Flight<V>>>,
+    landed: AtomicU64,
+}
+
+/// One key's line, and how many are in it including the leader.
+#[derive(Debug)]
+struct Flight<V> {
+    line: Arc<Line<State<V>>>,
+    seats: usize,
+}
+
+#[derive(Debug)]
+enum State<V> {
+    Open,
+    Landed(V, SystemTime),
+    Dissolved,
+}
+
+/// What waiting in line came to.
+#[derive(Debug)]
+pub(crate) enum Turn<V> {
+    /// Compute the value.
+    Lead(Lead<V>),
+    /// The value another caller computed, and when.
+    Landed(V, SystemTime),
+    /// Compute the value alone; it is not to be shared.
+    Alone,
+}
+
+impl<V> Default for Flights<V> {
+    fn default() -> Self {
+        Self { by_key: Mutex::default(), landed: AtomicU64::new(0) }
+    }
+}
+
+impl<V: Clone> Flights<V> {
+    /// How many flights have landed so far. If it has not changed between a look into the store and the
+    /// start of a flight, then nobody has stored anything in between.
+    pub(crate) fn landed(&self) -> u64 {
+        self.landed.load(Ordering::Acquire)
+    }
+
+    /// Gets in line for `key` and waits until the flight lands, dissolves, or is ours to lead.
+    pub(crate) async fn board(self: &Arc<Self>, key: &Fingerprint) -> Turn<V> {
+        let seat = Seat::take(self, key);
+        let state = seat.line.clone().lock_owned().await;
+        match &*state {
+            State::Landed(value, at) => Turn::Landed(value.clone(), *at),
+            State::Dissolved => Turn::Alone,
+            State::Open => Turn::Lead(Lead { state, seat }),
+        }
+    }
+}
+
+/// The right to compute the value of one key. Dropped without landing, it passes to the next in line.
+#[derive(Debug)]
+pub(crate) struct Lead<V> {
+    // Declared first, so that the line moves on before the seat is given up.
+    state: OwnedMutexGuard<State<V>>,
+    seat: Seat<V>,
+}
+
+impl<V> Lead<V> {
+    /// Hands `value` to everybody in line. Those who come while the returned flight is held still get it.
+    pub(crate) fn land(mut self, value: V, at: SystemTime) -> Landing<V> {
+        *self.state = State::Landed(value, at);
+        Landing(self.seat)
+    }
+
+    /// Sends everybody in line off to compute the value alone.
+    pub(crate) fn dissolve(mut self) {
+        *self.state = State::Dissolved;
+        self.seat.close();
+    }
+}
+
+/// A flight whose value is known and being stored. Dropping it ends the flight.
+#[derive(Debug)]
+pub(crate) struct Landing<V>(Seat<V>);
+
+impl<V> Drop for Landing<V> {
+    fn drop(&mut self) {
+        self.0.flights.landed.fetch_add(1, Ordering::Release);
+        self.0.close();
+    }
+}
+
+/// A place in a key's line; the last one to leave takes the flight off the list.
+#[derive(Debug)]
+struct Seat<V> {
+    flights: Arc<Flights<V>>,
+    key: Fingerprint,
+    line: Arc<Line<State<V>>>,
+}
+
+impl<V> Seat<V> {
+    fn take(flights: &Arc<Flights<V>>, key: &Fingerprint) -> Self {
+        let mut by_key = flights.by_key.lock();
+        let flight =
+            by_key.entry(*key).or_insert_with(|| Flight { line: Arc::new(Line::new(State::Open)), seats: 0 });
+        flight.seats += 1;
+        Self { flights: flights.clone(), key: *key, line: flight.line.clone() }
+    }
+
+    /// Takes the flight off the list, so that later callers start another.
+    fn close(&self) {
+        self.leave(|_| true);
+    }
+
+    /// Changes our flight, unless the list already holds a later one, and takes it off if `ended`.
+    fn leave(&self, ended: impl FnOnce(&mut Flight<V>) -> bool) {
+        let mut by_key = self.flights.by_key.lock();
+        let ours = by_key.get_mut(&self.key).filter(|flight| Arc::ptr_eq(&flight.line, &self.line));
+        if ours.is_some_and(ended) {
+            by_key.remove(&self.key);
+        }
+    }
+}
+
+impl<V> Drop for Seat<V> {
+    fn drop(&mut self) {
+        self.leave(|flight| {
+            flight.seats -= 1;
+            flight.seats == 0
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+
+    use futures_util::{FutureExt, poll};
+
+    use super::*;
+
+    const KEY: Fingerprint = Fingerprint::from_bytes([7; 32]);
+    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+
+    async fn lead(flights: &Arc<Flights<u32>>) -> Lead<u32> {
+        match flights.board(&KEY).await {
+            Turn::Lead(lead) => lead,
+            other => panic!("not the leader: {other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn those_in_line_get_the_value_and_the_list_is_empty_afterwards() {
+        let flights = Arc::new(Flights::default());
+        let leader = lead(&flights).await;
+        let mut follower = Box::pin(flights.board(&KEY));
+        assert!(poll!(&mut follower).is_pending());
+
+        drop(leader.land(5, NOW));
+
+        assert!(matches!(follower.await, Turn::Landed(5, NOW)));
+        assert!(flights.by_key.lock().is_empty());
+        assert_eq!(flights.landed(), 1);
+    }
+
+    #[tokio::test]
+    async fn dropped_leader_is_followed_by_the_next_in_line_only() {
+        let flights = Arc::new(Flights::default());
+        let leader = lead(&flights).await;
+        let mut second = Box::pin(flights.board(&KEY));
+        let mut third = Box::pin(flights.board(&KEY));
+        assert!(poll!(&mut second).is_pending() && poll!(&mut third).is_pending());
+
+        drop(leader);
+
+        let Poll::Ready(Turn::Lead(second)) = poll!(&mut second) else { panic!("second does not lead") };
+        assert!(poll!(&mut third).is_pending());
+        drop(second.land(6, NOW));
+        assert!(matches!(third.await, Turn::Landed(6, _)));
+    }
+
+    #[tokio::test]
+    async fn dissolved_flight_sends_everybody_off_alone_and_newcomers_start_another() {
+        let flights = Arc::new(Flights::default());
+        let leader = lead(&flights).await;
+        let mut follower = Box::pin(flights.board(&KEY));
+        assert!(poll!(&mut follower).is_pending());
+
+        leader.dissolve();
+
+        let newcomer = lead(&flights).await;
+        assert!(matches!(follower.await, Turn::Alone));
+        assert_eq!(flights.by_key.lock().len(), 1);
+        drop(newcomer);
+        assert!(flights.by_key.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn follower_that_gives_up_leaves_nothing_behind() {
+        let flights = Arc::new(Flights::default());
+        let leader = lead(&flights).await;
+        assert!(flights.board(&KEY).now_or_never().is_none());
+
+        drop(leader);
+
+        assert!(flights.by_key.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn newcomer_during_the_landing_gets_the_value_at_once() {
+        let flights = Arc::new(Flights::default());
+        let landing = lead(&flights).await.land(7, NOW);
+
+        assert!(matches!(flights.board(&KEY).await, Turn::Landed(7, _)));
+
+        drop(landing);
+        assert!(matches!(flights.board(&KEY).await, Turn::Lead(_)));
+    }
+
+    #[tokio::test]
+    async fn other_keys_fly_on_their_own() {
+        let flights = Arc::new(Flights::default());
+        let _leader = lead(&flights).await;
+
+        assert!(matches!(flights.board(&Fingerprint::from_bytes([8; 32])).await, Turn::Lead(_)));
+    }
+}

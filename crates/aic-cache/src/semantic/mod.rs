@@ -1,0 +1,26 @@
+//! Similarity of texts as closeness of vectors.
+//!
+//! Not used by [`Cache`](crate::Cache): an answer to a similar question is not an answer to this one.
+
+mod nearest;
+mod ngram;
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+pub use self::{
+    nearest::{Neighbour, nearest},
+    ngram::NgramEmbedder,
+};
+use crate::Result;
+
+/// Turns texts into vectors that are close when the texts are alike.
+#[async_trait]
+pub trait Embedder: fmt::Debug + Send + Sync + 'static {
+    /// Returns the vector of `text`, always of the same length. The empty text has one too.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`](crate::Error::Unavailable) if what computes it cannot be asked.
+    async fn embed(&self, text: &str) -> Result<Vec<f32>>;
+}

@@ -1,0 +1,147 @@
+//! The door behind which bytes are kept, and the places that stand behind it.
+
+mod memory;
+#[cfg(feature = "redis")]
+mod redis;
+mod tiered;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisStore, RedisStoreBuilder};
+pub use self::{memory::MemoryStore, tiered::Tiered};
+
+use crate::{Fingerprint, Result};
+
+/// A place where bytes are kept under a fingerprint and found again.
+///
+/// A store may forget an entry at any time, never invent one, and never return one after its time to live.
+/// Implementations prove it with `testing::store_contract` (feature `testing`).
+///
+/// # Cancel safety
+/// Dropping a `get` has no effect; dropping a `put` or `remove` may or may not have carried it out.
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync + 'static {
+    /// Returns what is kept under `key`, or `None`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`](crate::Error::Unavailable) if the store cannot tell.
+    async fn get(&self, key: &Fingerprint) -> Result<Option<Found>>;
+
+    /// Keeps `bytes` under `key`, in place of what was there.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`](crate::Error::Unavailable) if the store cannot be asked. A refusal is no
+    /// error but a [`Put`].
+    async fn put(&self, key: &Fingerprint, bytes: Bytes, options: PutOptions) -> Result<Put>;
+
+    /// Forgets what is kept under `key`, if anything.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`](crate::Error::Unavailable) if the entry may still be there.
+    async fn remove(&self, key: &Fingerprint) -> Result<()>;
+}
+
+/// What a store found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Found {
+    /// The bytes as they were put.
+    pub bytes: Bytes,
+    /// The time left to live; `None` if the entry has no end or the store does not know it.
+    pub ttl: Option<Duration>,
+    /// Where they were found, as in `"memory"` or `"redis"`.
+    pub tier: &'static str,
+}
+
+impl Found {
+    /// Bytes found in `tier` with no known end.
+    pub fn new(bytes: Bytes, tier: &'static str) -> Self {
+        Self { bytes, ttl: None, tier }
+    }
+
+    /// The same with `ttl` left to live.
+    pub fn ttl(self, ttl: Option<Duration>) -> Self {
+        Self { ttl, ..self }
+    }
+}
+
+/// How an entry is to be kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PutOptions {
+    /// How long the entry may be found; `None` means as long as there is room. Stores count in
+    /// milliseconds or finer; less than one millisecond may be rounded up to one.
+    pub ttl: Option<Duration>,
+}
+
+impl PutOptions {
+    /// Options for an entry without an end.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same with this time to live. Defaults to `None`.
+    pub fn ttl(self, ttl: Option<Duration>) -> Self {
+        Self { ttl }
+    }
+}
+
+/// What became of a put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Put {
+    /// The entry is kept.
+    Stored {
+        /// Bytes given to the store.
+        bytes: u64,
+    },
+    /// The entry is larger than the store takes; what was there before is gone.
+    TooLarge {
+        /// Size of the entry in bytes.
+        bytes: u64,
+        /// The largest size the store takes, in bytes.
+        limit: u64,
+    },
+    /// The caller asked not to store. Said by a [`Cache`](crate::Cache), never by a store.
+    Declined,
+    /// The store could not be asked. Said by a [`Cache`](crate::Cache), never by a store.
+    Unavailable,
+}
+
+impl Put {
+    /// Whether the entry is kept.
+    pub fn is_stored(&self) -> bool {
+        matches!(self, Put::Stored { .. })
+    }
+}
+
+/// The size of `bytes` as `u64`.
+fn size(bytes: &Bytes) -> u64 {
+    bytes.len() as u64
+}
+
+macro_rules! forward {
+    ($pointer:ident) => {
+        #[async_trait]
+        impl<S: Store + ?Sized> Store for $pointer<S> {
+            async fn get(&self, key: &Fingerprint) -> Result<Option<Found>> {
+                (**self).get(key).await
+            }
+
+            async fn put(&self, key: &Fingerprint, bytes: Bytes, options: PutOptions) -> Result<Put> {
+                (**self).put(key, bytes, options).await
+            }
+
+            async fn remove(&self, key: &Fingerprint) -> Result<()> {
+                (**self).remove(key).await
+            }
+        }
+    };
+}
+
+forward!(Arc);
+forward!(Box);

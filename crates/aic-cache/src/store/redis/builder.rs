@@ -1,0 +1,165 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use ::redis::{AsyncConnectionConfig, ConnectionInfo, IntoConnectionInfo};
+use deadpool_redis::{Manager, Pool, Runtime};
+use parking_lot::Mutex;
+
+use super::{RedisStore, breaker::Breaker};
+use crate::{BoxError, Clock, Error, Result, SystemClock};
+
+/// The settings of a [`RedisStore`].
+#[derive(Clone)]
+#[must_use]
+pub struct RedisStoreBuilder {
+    url: String,
+    prefix: String,
+    connect_timeout: Duration,
+    response_timeout: Duration,
+    connections: usize,
+    entry_bytes_max: u64,
+    pause: Duration,
+    clock: Arc<dyn Clock>,
+}
+
+impl RedisStoreBuilder {
+    pub(super) fn new(url: String) -> Self {
+        Self {
+            url,
+            prefix: "aic:cache:".to_owned(),
+            connect_timeout: Duration::from_millis(50),
+            response_timeout: Duration::from_millis(10),
+            connections: 8,
+            entry_bytes_max: 8 << 20,
+            pause: Duration::from_secs(1),
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// What every key in Redis begins with.
+    ///
+    /// Defaults to `aic:cache:`.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// How long one attempt to connect may take. A call that has to connect first may take this and the
+    /// response timeout together, never longer.
+    ///
+    /// Defaults to 50 ms.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long the server may take to answer one command.
+    ///
+    /// Defaults to 10 ms.
+    pub fn response_timeout(mut self, timeout: Duration) -> Self {
+        self.response_timeout = timeout;
+        self
+    }
+
+    /// How many connections the pool holds at most; at least 1.
+    ///
+    /// Defaults to 8.
+    pub fn connections(mut self, connections: usize) -> Self {
+        self.connections = connections;
+        self
+    }
+
+    /// The largest entry that is sent, in bytes.
+    ///
+    /// Defaults to 8 MiB.
+    pub fn entry_bytes_max(mut self, bytes: u64) -> Self {
+        self.entry_bytes_max = bytes;
+        self
+    }
+
+    /// How long the server is left alone after three failures in a row, and between two attempts after that.
+    ///
+    /// Defaults to 1 s.
+    pub fn pause(mut self, pause: Duration) -> Self {
+        self.pause = pause;
+        self
+    }
+
+    /// The clock that measures the pause.
+    ///
+    /// Defaults to [`SystemClock`].
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Sets the store up without connecting.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] if the URL is not understood or asks for something this build lacks, such as TLS.
+    pub fn build(self) -> Result<RedisStore> {
+        let info = quick(self.url.as_str().into_connection_info().map_err(setup)?);
+        let address = info.addr().to_string();
+        Ok(RedisStore {
+            pool: self.pool(info)?,
+            breaker: Mutex::new(Breaker::new(3, self.pause)),
+            deadline: self.connect_timeout + self.response_timeout,
+            clock: self.clock,
+            entry_bytes_max: self.entry_bytes_max,
+            address,
+            prefix: self.prefix,
+        })
+    }
+
+    fn pool(&self, info: ConnectionInfo) -> Result<Pool> {
+        let limits = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.connect_timeout))
+            .set_response_timeout(Some(self.response_timeout));
+        let manager = Manager::new_with_config(info, limits).map_err(setup)?;
+        let pool = Pool::builder(manager).max_size(self.connections.max(1)).runtime(Runtime::Tokio1);
+        pool.build().map_err(setup)
+    }
+}
+
+impl fmt::Debug for RedisStoreBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStoreBuilder")
+            .field("url", &"***")
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Small commands must not wait for more to send: Nagle's algorithm is on by default.
+fn quick(info: ConnectionInfo) -> ConnectionInfo {
+    let settings = info.tcp_settings().clone().set_nodelay(true);
+    info.set_tcp_settings(settings)
+}
+
+/// The URL stays out of the error: it may hold a password.
+fn setup(source: impl Into<BoxError>) -> Error {
+    Error::Setup { store: "redis".to_owned(), source: source.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn password_is_never_printed() {
+        let builder = RedisStore::builder("redis://me:hunter2@127.0.0.1:1/3");
+        let printed = format!("{builder:?} {:?}", builder.clone().build().unwrap());
+
+        assert!(!printed.contains("hunter2"), "{printed}");
+        assert!(printed.contains("127.0.0.1:1"), "{printed}");
+    }
+
+    #[test]
+    fn url_that_is_no_address_is_refused_without_repeating_it() {
+        for url in ["hunter2", "http://me:hunter2@host", "redis://me:hunter2@host:notaport"] {
+            let error = RedisStore::lazy(url).unwrap_err();
+
+            assert!(matches!(error, Error::Setup { .. }));
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        }
+    }
+}
