@@ -301,6 +301,7 @@ mod tests {
     fn released_fingerprint_never_changes() {
         let print = of(&json!({"model": "m", "messages": [{"role": "user", "text": "hi"}], "t": 0.5}));
 
+        // Computed by a second implementation of the rules, in Python.
         assert_eq!(print.to_string(), "3de9c6f36f0433458762addb6db64797d1f2e7042d0834dfd1d18ab96ef18ef3");
     }
 

@@ -17,9 +17,9 @@ fn patient(url: &str) -> RedisStoreBuilder {
     RedisStore::builder(url).connect_timeout(second).response_timeout(second).prefix("aic:test:")
 }
 
-fn server() -> Option<RedisStore> {
+fn url() -> Option<String> {
     match env::var("AIC_TEST_REDIS_URL") {
-        Ok(url) => Some(patient(&url).build().unwrap()),
+        Ok(url) => Some(url),
         Err(_) if env::var("AIC_TEST_REQUIRE").is_ok_and(|value| value == "1") => {
             panic!("AIC_TEST_REDIS_URL is not set")
         }
@@ -30,8 +30,13 @@ fn server() -> Option<RedisStore> {
     }
 }
 
+fn server() -> Option<RedisStore> {
+    url().map(|url| patient(&url).build().expect("AIC_TEST_REDIS_URL is an address"))
+}
+
 fn key(name: &str) -> Fingerprint {
-    Fingerprint::of("redis test", &Tenant::default(), &(name, std::process::id())).unwrap()
+    let ours = (name, std::process::id());
+    Fingerprint::of("redis test", &Tenant::default(), &ours).expect("a tuple has a fingerprint")
 }
 
 #[tokio::test]
@@ -87,7 +92,7 @@ async fn time_to_live_beyond_the_servers_clock_is_accepted() {
 
 #[tokio::test]
 async fn entry_larger_than_allowed_is_refused_by_name() {
-    let Ok(url) = env::var("AIC_TEST_REDIS_URL") else { return };
+    let Some(url) = url() else { return };
     let store = patient(&url).entry_bytes_max(10).build().unwrap();
 
     let put = store.put(&key("large"), vec![0; 11].into(), PutOptions::new()).await.unwrap();
@@ -124,7 +129,7 @@ async fn silent_server_costs_a_few_deadlines_and_then_nothing() {
 
 #[tokio::test]
 async fn lazy_store_is_in_use_once_the_server_is_there() {
-    let Ok(url) = env::var("AIC_TEST_REDIS_URL") else { return };
+    let Some(url) = url() else { return };
     let server = url.trim_start_matches("redis://").split('/').next().unwrap().to_owned();
     let reserved = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = reserved.local_addr().unwrap();
