@@ -33,11 +33,7 @@ pub(crate) struct BreakerConfig {
 
 impl Default for BreakerConfig {
     fn default() -> Self {
-        Self {
-            threshold: 5,
-            cooldown: Duration::from_secs(10),
-            cooldown_max: Duration::from_secs(120),
-        }
+        Self { threshold: 5, cooldown: Duration::from_secs(10), cooldown_max: Duration::from_secs(120) }
     }
 }
 
@@ -70,11 +66,7 @@ pub(crate) struct Breaker {
 
 impl Breaker {
     pub(crate) fn new(config: BreakerConfig) -> Self {
-        Self {
-            config,
-            state: State::Closed { failures: 0 },
-            epoch: 0,
-        }
+        Self { config, state: State::Closed { failures: 0 }, epoch: 0 }
     }
 
     pub(crate) fn state(&self) -> BreakerState {
@@ -130,14 +122,8 @@ impl Breaker {
     }
 
     fn open(&mut self, trips: u32, now: Instant) {
-        let pause = self
-            .config
-            .cooldown
-            .saturating_mul(1u32.checked_shl(trips).unwrap_or(u32::MAX));
-        self.enter(State::Open {
-            until: now + pause.min(self.config.cooldown_max),
-            trips,
-        });
+        let pause = self.config.cooldown.saturating_mul(1u32.checked_shl(trips).unwrap_or(u32::MAX));
+        self.enter(State::Open { until: now + pause.min(self.config.cooldown_max), trips });
     }
 
     fn enter(&mut self, state: State) {
@@ -155,11 +141,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn breaker(threshold: u32) -> Breaker {
-        Breaker::new(BreakerConfig {
-            threshold,
-            cooldown: 10 * SECOND,
-            cooldown_max: 30 * SECOND,
-        })
+        Breaker::new(BreakerConfig { threshold, cooldown: 10 * SECOND, cooldown_max: 30 * SECOND })
     }
 
     fn fail(breaker: &mut Breaker, now: Instant) {

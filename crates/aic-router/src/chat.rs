@@ -52,10 +52,7 @@ impl ChatRequest {
 
     /// Continues the conversation `messages`, oldest first.
     pub fn new(messages: Vec<Message>) -> Self {
-        Self {
-            messages,
-            ..Self::default()
-        }
+        Self { messages, ..Self::default() }
     }
 
     /// Puts an instruction before the conversation. None by default.
@@ -135,24 +132,16 @@ impl ChatRequest {
     /// An estimate for choosing and pricing beforehand, good to a factor of about two: English averages four
     /// bytes per token, Cyrillic two letters, Chinese a little over one character.
     pub fn estimated_tokens(&self) -> u64 {
-        self.messages
-            .iter()
-            .map(|message| 4 + (message.content.len() as u64).div_ceil(4))
-            .sum()
+        self.messages.iter().map(|message| 4 + (message.content.len() as u64).div_ceil(4)).sum()
     }
 
     pub(crate) fn system_text(&self) -> Option<String> {
-        let parts: Vec<&str> = self
-            .with_role(crate::Role::System)
-            .map(|m| m.content.as_str())
-            .collect();
+        let parts: Vec<&str> = self.with_role(crate::Role::System).map(|m| m.content.as_str()).collect();
         (!parts.is_empty()).then(|| parts.join("\n\n"))
     }
 
     pub(crate) fn last_user_text(&self) -> &str {
-        self.with_role(crate::Role::User)
-            .last()
-            .map_or("", |message| &message.content)
+        self.with_role(crate::Role::User).last().map_or("", |message| &message.content)
     }
 
     fn with_role(&self, role: crate::Role) -> impl Iterator<Item = &Message> {
@@ -166,10 +155,8 @@ mod tests {
 
     #[test]
     fn request_survives_a_json_round_trip() {
-        let request = ChatRequest::user("hi")
-            .system("be brief")
-            .temperature(0.5)
-            .deadline(Duration::from_secs(3));
+        let request =
+            ChatRequest::user("hi").system("be brief").temperature(0.5).deadline(Duration::from_secs(3));
 
         let json = serde_json::to_string(&request).unwrap();
 

@@ -17,10 +17,7 @@ pub struct EmbedRequest {
 impl EmbedRequest {
     /// Asks for one vector per text.
     pub fn new<T: Into<String>>(inputs: impl IntoIterator<Item = T>) -> Self {
-        Self {
-            inputs: inputs.into_iter().map(Into::into).collect(),
-            ..Self::default()
-        }
+        Self { inputs: inputs.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 
     /// Asks for one model, by `model` or `provider/model`. By default the router's first embedding model.
@@ -54,10 +51,6 @@ pub struct Embeddings {
 impl Embeddings {
     /// Vectors as a provider returns them, before the router says whose they are.
     pub fn new(vectors: Vec<Vec<f32>>, input_tokens: Option<u64>) -> Self {
-        Self {
-            vectors,
-            input_tokens,
-            ..Self::default()
-        }
+        Self { vectors, input_tokens, ..Self::default() }
     }
 }

@@ -53,7 +53,7 @@ pub enum Error {
     #[error("invalid setting: {0}")]
     Config(String),
     /// A provider could not be set up.
-    #[error("provider `{provider}` could not be set up")]
+    #[error("provider `{provider}` could not be set up{}", Advice(Some(.source)))]
     Setup {
         /// The provider's name.
         provider: String,
@@ -78,7 +78,8 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         use crate::NextStep::{NextModel, NextProvider, Retry, Stop};
         match (self, self.kind().map(ErrorKind::next_step)) {
-            (Self::NoCandidate(_) | Self::DeadlineExceeded { .. } | Self::Truncated, _) => true,
+            (Self::NoCandidate(explanation), _) => explanation.may_change(),
+            (Self::DeadlineExceeded { .. } | Self::Truncated, _) => true,
             (_, Some(Retry)) => true,
             (_, Some(NextProvider)) => {
                 matches!(self.kind(), Some(ErrorKind::Timeout | ErrorKind::Unreachable))
@@ -112,8 +113,20 @@ struct Failed<'a>(&'a [Attempt]);
 
 impl fmt::Display for Failed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no provider answered{}", Tried(self.0))?;
-        match self.0.last().and_then(|attempt| attempt.error.kind().advice()) {
+        write!(
+            f,
+            "no provider answered{}{}",
+            Tried(self.0),
+            Advice(self.0.last().map(|attempt| &attempt.error))
+        )
+    }
+}
+
+struct Advice<'a>(Option<&'a ProviderError>);
+
+impl fmt::Display for Advice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.and_then(|error| error.kind().advice()) {
             Some(advice) => write!(f, "; {advice}"),
             None => Ok(()),
         }

@@ -19,11 +19,7 @@ pub struct ProviderError {
 impl ProviderError {
     /// A failure of this kind; `message` says what was seen, as a lowercase phrase.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            source: None,
-        }
+        Self { kind, message: message.into(), source: None }
     }
 
     /// Adds the error that caused this one.

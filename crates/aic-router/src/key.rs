@@ -19,10 +19,7 @@ impl ApiKey {
     /// # Errors
     /// [`Error::Config`] if it is not set, or empty.
     pub fn from_env(variable: &str) -> Result<Self> {
-        let key = env::var(variable)
-            .map(Self::new)
-            .ok()
-            .filter(|key| !key.expose().is_empty());
+        let key = env::var(variable).map(Self::new).ok().filter(|key| !key.expose().is_empty());
         key.ok_or_else(|| Error::Config(format!("the environment variable {variable} is not set")))
     }
 

@@ -37,8 +37,7 @@ impl Latency {
     /// Takes in how long the rest of an answer took. Answers of under two tokens say nothing.
     pub(crate) fn body(&mut self, took: Duration, usage: Usage) {
         if usage.output >= 2 {
-            self.seconds_per_token
-                .observe(took.as_secs_f64() / (usage.output - 1) as f64);
+            self.seconds_per_token.observe(took.as_secs_f64() / (usage.output - 1) as f64);
         }
     }
 
@@ -47,10 +46,7 @@ impl Latency {
     }
 
     pub(crate) fn tokens_per_second(&self) -> Option<f64> {
-        self.seconds_per_token
-            .get()
-            .filter(|seconds| *seconds > 0.0)
-            .map(|seconds| 1.0 / seconds)
+        self.seconds_per_token.get().filter(|seconds| *seconds > 0.0).map(|seconds| 1.0 / seconds)
     }
 
     /// How long an answer of `tokens` would take in seconds, with `prior` standing in for what is not known.
@@ -73,13 +69,7 @@ mod tests {
         assert_eq!(latency.predict(10, (1.0, 0.1)), 2.0);
 
         latency.first_content(Duration::from_secs(3));
-        latency.body(
-            Duration::from_secs(2),
-            Usage {
-                output: 11,
-                ..Usage::default()
-            },
-        );
+        latency.body(Duration::from_secs(2), Usage { output: 11, ..Usage::default() });
 
         assert_eq!(latency.predict(10, (1.0, 0.1)), 5.0);
         assert_eq!(latency.tokens_per_second(), Some(5.0));

@@ -4,24 +4,52 @@
 //! promises when they fail: one deadline, bounded retries, fallback that is invisible until the answer has
 //! begun, and an error instead of a cut answer afterwards.
 //!
-//! ```no_run
-//! # async fn run() -> aic_router::Result<()> {
-//! use aic_router::{Anthropic, ApiKey, ChatRequest, Ollama, Priority, Router};
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> aic_router::Result<()> {
+//! use aic_router::{Anthropic, ChatRequest, OpenAi, Priority, Router};
 //!
 //! let router = Router::builder()
-//!     .provider(Ollama::connect("http://localhost:11434").await?)
-//!     .provider(Anthropic::new(ApiKey::from_env("ANTHROPIC_API_KEY")?)?)
+//!     .provider(OpenAi::builder("http://localhost:8000/v1").name("vllm").local().model("qwen3:8b").build()?)
+//!     .provider(Anthropic::new("sk-ant-secret")?)
 //!     .build()?;
 //!
+//! // Which model would take this, and why not the others? Nothing is sent.
 //! let request = ChatRequest::user("Why is the sky blue?").priority(Priority::Cost);
-//! println!("{}", router.explain(&request)); // which model, and why not the others
-//! let mut answer = router.chat(request).await?;
-//! while let Some(event) = answer.next().await {
-//!     println!("{:?}", event?);
-//! }
+//! let explanation = router.explain(&request);
+//! assert_eq!(explanation.chosen().unwrap().model, "qwen3:8b");
+//! println!("{explanation}");
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! The answer comes as a stream of events, or whole:
+//!
+//! ```no_run
+//! # async fn run() -> aic_router::Result<()> {
+//! use aic_router::{ApiKey, ChatRequest, Event, Gemini, Ollama, Router};
+//!
+//! let router = Router::builder()
+//!     .provider(Ollama::connect("http://localhost:11434").await?)
+//!     .provider(Gemini::new(ApiKey::from_env("GEMINI_API_KEY")?)?)
+//!     .build()?;
+//!
+//! let mut answer = router.chat(ChatRequest::user("Tell me a story.")).await?;
+//! while let Some(event) = answer.next().await {
+//!     if let Event::Text(text) = event? {
+//!         print!("{text}");
+//!     }
+//! }
+//!
+//! let answer = router.chat(ChatRequest::user("What is 17 * 23?")).await?.collect().await?;
+//! println!("{answer} (from {}/{})", answer.provider, answer.model);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A model in this process is put behind the router by implementing [`Provider`] for it; this crate knows no
+//! engine. Prices are those of `prices.json`, which states its date and source; a price that is not known is
+//! never taken for 0.
 mod backoff;
 mod breaker;
 mod chat;
@@ -56,7 +84,7 @@ pub use clock::{Clock, SystemClock};
 pub use embed::{EmbedRequest, Embeddings};
 pub use error::{Attempt, Error, Result};
 pub use event::{Event, FinishReason, Usage};
-pub use explain::{Candidate, Explanation, Parts};
+pub use explain::{Candidate, Explanation, Parts, Refusal};
 pub use failure::{ErrorKind, NextStep, ProviderError};
 pub use key::ApiKey;
 pub use message::{Message, Role};

@@ -36,9 +36,7 @@ impl Limit {
 
 impl fmt::Debug for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Limit")
-            .field("per_minute", &self.per_minute)
-            .finish_non_exhaustive()
+        f.debug_struct("Limit").field("per_minute", &self.per_minute).finish_non_exhaustive()
     }
 }
 

@@ -17,23 +17,15 @@ pub struct Price {
 
 impl Price {
     /// Nothing to pay, as for a model on one's own machine (its electricity is not counted).
-    pub const FREE: Self = Self {
-        input: NanoUsd(0),
-        cached_input: None,
-        output: NanoUsd(0),
-        input_limit: None,
-    };
+    pub const FREE: Self =
+        Self { input: NanoUsd(0), cached_input: None, output: NanoUsd(0), input_limit: None };
 
     /// A price in dollars per million tokens, as price lists state it: `Price::per_million(0.15, 0.60)`.
     ///
     /// Rounded to a billionth of a dollar; negative and non-finite amounts count as 0.
     pub fn per_million(input: f64, output: f64) -> Self {
         let nano = |dollars: f64| NanoUsd((dollars * 1e9).round() as u64);
-        Self {
-            input: nano(input),
-            output: nano(output),
-            ..Self::FREE
-        }
+        Self { input: nano(input), output: nano(output), ..Self::FREE }
     }
 
     /// What `usage` costs, rounded up to a billionth of a dollar; `None` above the price's input limit.
@@ -54,10 +46,7 @@ impl Price {
 }
 
 fn total(parts: [(u64, NanoUsd); 3]) -> NanoUsd {
-    let sum: u128 = parts
-        .iter()
-        .map(|(tokens, price)| u128::from(*tokens) * u128::from(price.0))
-        .sum();
+    let sum: u128 = parts.iter().map(|(tokens, price)| u128::from(*tokens) * u128::from(price.0)).sum();
     NanoUsd(u64::try_from(sum.div_ceil(1_000_000)).unwrap_or(u64::MAX))
 }
 
@@ -68,20 +57,12 @@ mod tests {
     use super::*;
 
     fn usage(input: u64, cached: u64, output: u64) -> Usage {
-        Usage {
-            input,
-            cached_input: Some(cached),
-            output,
-            reasoning: None,
-        }
+        Usage { input, cached_input: Some(cached), output, reasoning: None }
     }
 
     #[test]
     fn cached_tokens_cost_their_own_price() {
-        let price = Price {
-            cached_input: Some(NanoUsd(75_000_000)),
-            ..Price::per_million(0.15, 0.60)
-        };
+        let price = Price { cached_input: Some(NanoUsd(75_000_000)), ..Price::per_million(0.15, 0.60) };
 
         let cost = price.cost(usage(1_000, 400, 500));
 
@@ -90,10 +71,7 @@ mod tests {
 
     #[test]
     fn input_above_the_known_tier_has_no_cost() {
-        let price = Price {
-            input_limit: Some(200_000),
-            ..Price::per_million(1.25, 10.0)
-        };
+        let price = Price { input_limit: Some(200_000), ..Price::per_million(1.25, 10.0) };
 
         assert_eq!(price.cost(usage(200_001, 0, 1)), None);
     }

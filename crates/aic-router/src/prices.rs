@@ -8,14 +8,7 @@ use serde::Deserialize;
 use crate::{ModelInfo, NanoUsd, Price, Purpose};
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Table {
-    #[serde(rename = "as_of")]
-    _as_of: String,
-    #[serde(rename = "source")]
-    _source: String,
-    #[serde(rename = "unit")]
-    _unit: String,
     providers: BTreeMap<String, Vec<Row>>,
 }
 
@@ -40,13 +33,7 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
 
 /// The models the table has for a provider.
 pub(crate) fn models_of(provider: &str) -> Vec<ModelInfo> {
-    TABLE
-        .providers
-        .get(provider)
-        .into_iter()
-        .flatten()
-        .map(Row::model)
-        .collect()
+    TABLE.providers.get(provider).into_iter().flatten().map(Row::model).collect()
 }
 
 /// What the table knows of one model: only of that exact name, as dated versions have prices of their own.
@@ -56,23 +43,12 @@ pub(crate) fn known(provider: &str, model: &str) -> Option<ModelInfo> {
 
 impl Row {
     fn model(&self) -> ModelInfo {
-        let Self {
-            input,
-            cached_input,
-            output,
-            input_limit,
-            ..
-        } = *self;
+        let Self { input, cached_input, output, input_limit, .. } = *self;
         let model = match self.purpose {
             Some(Purpose::Embedding) => ModelInfo::embedding(&self.name),
             Some(Purpose::Chat) | None => ModelInfo::chat(&self.name),
         };
-        model.context_tokens(self.context).price(Price {
-            input,
-            cached_input,
-            output,
-            input_limit,
-        })
+        model.context_tokens(self.context).price(Price { input, cached_input, output, input_limit })
     }
 }
 
@@ -94,12 +70,7 @@ fn parse_dollars(text: &str) -> Option<NanoUsd> {
         return None;
     }
     let nano: u64 = format!("{fraction:0<9}").parse().ok()?;
-    whole
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(1_000_000_000)?
-        .checked_add(nano)
-        .map(NanoUsd)
+    whole.parse::<u64>().ok()?.checked_mul(1_000_000_000)?.checked_add(nano).map(NanoUsd)
 }
 
 #[cfg(test)]

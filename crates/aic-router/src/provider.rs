@@ -36,15 +36,27 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     async fn embed(&self, model: &str, request: &EmbedRequest) -> Result<Embeddings, ProviderError> {
         let _ = request;
         let name = &self.info().name;
-        Err(ProviderError::new(
-            ErrorKind::Unsupported,
-            format!("`{name}/{model}` makes no embeddings"),
-        ))
+        Err(ProviderError::new(ErrorKind::Unsupported, format!("`{name}/{model}` makes no embeddings")))
     }
 }
 
 #[async_trait]
 impl<T: Provider + ?Sized> Provider for Arc<T> {
+    fn info(&self) -> &ProviderInfo {
+        (**self).info()
+    }
+
+    async fn chat(&self, model: &str, request: &ChatRequest) -> Result<EventStream, ProviderError> {
+        (**self).chat(model, request).await
+    }
+
+    async fn embed(&self, model: &str, request: &EmbedRequest) -> Result<Embeddings, ProviderError> {
+        (**self).embed(model, request).await
+    }
+}
+
+#[async_trait]
+impl<T: Provider + ?Sized> Provider for Box<T> {
     fn info(&self) -> &ProviderInfo {
         (**self).info()
     }
@@ -83,11 +95,7 @@ pub struct ProviderInfo {
 impl ProviderInfo {
     /// A provider named `name`, so far without models.
     pub fn new(name: impl Into<String>, kind: ProviderKind) -> Self {
-        Self {
-            name: name.into(),
-            kind,
-            models: Vec::new(),
-        }
+        Self { name: name.into(), kind, models: Vec::new() }
     }
 
     /// Adds a model.
@@ -137,14 +145,7 @@ impl ModelInfo {
     }
 
     fn new(name: String, purpose: Purpose) -> Self {
-        Self {
-            name,
-            purpose,
-            context_tokens: None,
-            price: None,
-            class: None,
-            strengths: Vec::new(),
-        }
+        Self { name, purpose, context_tokens: None, price: None, class: None, strengths: Vec::new() }
     }
 
     /// The most tokens it holds, question and answer together. Unknown by default.

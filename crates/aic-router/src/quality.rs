@@ -55,12 +55,7 @@ impl ModelClass {
     /// `None` where the name says neither.
     pub fn guess(name: &str) -> Option<Self> {
         let name = name.to_lowercase();
-        let family = || {
-            FAMILIES
-                .iter()
-                .find(|(piece, _)| name.contains(piece))
-                .map(|(_, class)| *class)
-        };
+        let family = || FAMILIES.iter().find(|(piece, _)| name.contains(piece)).map(|(_, class)| *class);
         billions(&name).map(Self::of_size).or_else(family)
     }
 
@@ -78,34 +73,23 @@ impl ModelClass {
 
 /// The chance, 0 to 1, that `model` does `task` well; an unknown model counts as small.
 pub(crate) fn prior(model: &ModelInfo, task: Task) -> f64 {
-    let class = model
-        .class
-        .or_else(|| ModelClass::guess(&model.name))
-        .unwrap_or(ModelClass::Small);
-    let row = PRIORS
-        .iter()
-        .find(|(of, _)| *of == task)
-        .map_or(&PRIORS[0].1, |(_, row)| row);
-    let bonus = if model.strengths.contains(&task) {
-        STRENGTH_BONUS
-    } else {
-        0.0
-    };
+    let class = model.class.or_else(|| ModelClass::guess(&model.name)).unwrap_or(ModelClass::Small);
+    let row = PRIORS.iter().find(|(of, _)| *of == task).map_or(&PRIORS[0].1, |(_, row)| row);
+    let bonus = if model.strengths.contains(&task) { STRENGTH_BONUS } else { 0.0 };
     (row[class as usize] + bonus).min(1.0)
 }
 
 /// The number before a lone `b` or `m` in a model's name: 8 in `llama3.1:8b`, 0.36 in `smollm:360m`.
 fn billions(name: &str) -> Option<f64> {
-    name.split(|c: char| !c.is_ascii_alphanumeric() && c != '.')
-        .find_map(|word| {
-            let (digits, unit) = word.split_at_checked(word.len().checked_sub(1)?)?;
-            let size: f64 = digits.parse().ok()?;
-            match unit {
-                "b" => Some(size),
-                "m" => Some(size / 1000.0),
-                _ => None,
-            }
-        })
+    name.split(|c: char| !c.is_ascii_alphanumeric() && c != '.').find_map(|word| {
+        let (digits, unit) = word.split_at_checked(word.len().checked_sub(1)?)?;
+        let size: f64 = digits.parse().ok()?;
+        match unit {
+            "b" => Some(size),
+            "m" => Some(size / 1000.0),
+            _ => None,
+        }
+    })
 }
 
 #[cfg(test)]

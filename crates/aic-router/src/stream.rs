@@ -19,9 +19,7 @@ pub struct ChatStream {
 impl ChatStream {
     /// Wraps events, as from a cache; what is missing at the end is noticed.
     pub fn new(events: impl Stream<Item = Result<Event>> + Send + 'static) -> Self {
-        Self {
-            events: Some(events.boxed()),
-        }
+        Self { events: Some(events.boxed()) }
     }
 
     /// The next event, or `None` after the last.
@@ -62,9 +60,7 @@ impl Stream for ChatStream {
 
 impl fmt::Debug for ChatStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChatStream")
-            .field("ended", &self.events.is_none())
-            .finish()
+        f.debug_struct("ChatStream").field("ended", &self.events.is_none()).finish()
     }
 }
 
@@ -121,14 +117,7 @@ impl Draft {
     pub fn finish(self) -> Result<Answer> {
         let finish = self.finish.ok_or(Error::Truncated)?;
         let (provider, model) = self.served_by.ok_or(Error::Protocol("it names no provider"))?;
-        Ok(Answer {
-            text: self.text,
-            provider,
-            model,
-            finish,
-            usage: self.usage,
-            cost: self.cost,
-        })
+        Ok(Answer { text: self.text, provider, model, finish, usage: self.usage, cost: self.cost })
     }
 }
 
@@ -139,10 +128,7 @@ mod tests {
     use super::*;
 
     fn start() -> Result<Event> {
-        Ok(Event::Start {
-            provider: "p".into(),
-            model: "m".into(),
-        })
+        Ok(Event::Start { provider: "p".into(), model: "m".into() })
     }
 
     fn text(piece: &str) -> Result<Event> {
@@ -160,19 +146,15 @@ mod tests {
 
     #[tokio::test]
     async fn stream_without_end_is_an_error_and_not_a_short_answer() {
-        let result = ChatStream::new(stream::iter(vec![start(), text("a")]))
-            .collect()
-            .await;
+        let result = ChatStream::new(stream::iter(vec![start(), text("a")])).collect().await;
 
         assert!(matches!(result, Err(Error::Truncated)));
     }
 
     #[tokio::test]
     async fn nothing_follows_the_end() {
-        let mut stream = ChatStream::new(stream::iter(vec![
-            Ok(Event::End(FinishReason::Stop)),
-            text("late"),
-        ]));
+        let mut stream =
+            ChatStream::new(stream::iter(vec![Ok(Event::End(FinishReason::Stop)), text("late")]));
 
         assert!(matches!(stream.next().await, Some(Ok(Event::End(_)))));
         assert!(stream.next().await.is_none());

@@ -52,77 +52,23 @@ const WORDS: &[(Task, &[&str])] = &[
             "json schema",
         ],
     ),
-    (
-        Task::Audio,
-        &[
-            "transcribe",
-            "transcript of",
-            "audio",
-            "speech",
-            "spoken",
-            "voice message",
-        ],
-    ),
-    (
-        Task::Summary,
-        &[
-            "summarize",
-            "summarise",
-            "summary",
-            "tl;dr",
-            "in short",
-            "key points",
-            "shorten",
-        ],
-    ),
+    (Task::Audio, &["transcribe", "transcript of", "audio", "speech", "spoken", "voice message"]),
+    (Task::Summary, &["summarize", "summarise", "summary", "tl;dr", "in short", "key points", "shorten"]),
     (
         Task::Classification,
-        &[
-            "classify",
-            "categorize",
-            "categorise",
-            "which category",
-            "sentiment",
-            "label the",
-            "spam or",
-        ],
+        &["classify", "categorize", "categorise", "which category", "sentiment", "label the", "spam or"],
     ),
     (
         Task::Creative,
-        &[
-            "story",
-            "poem",
-            "haiku",
-            "lyrics",
-            "brainstorm",
-            "slogan",
-            "imagine",
-            "write a tale",
-            "song",
-        ],
+        &["story", "poem", "haiku", "lyrics", "brainstorm", "slogan", "imagine", "write a tale", "song"],
     ),
     (
         Task::Tools,
-        &[
-            "call the tool",
-            "use the tool",
-            "call the function",
-            "search the web",
-            "turn on",
-            "turn off",
-        ],
+        &["call the tool", "use the tool", "call the function", "search the web", "turn on", "turn off"],
     ),
     (
         Task::Arithmetic,
-        &[
-            "calculate",
-            "compute",
-            "how much is",
-            "sum of",
-            "percent of",
-            "multiply",
-            "divided by",
-        ],
+        &["calculate", "compute", "how much is", "sum of", "percent of", "multiply", "divided by"],
     ),
     (
         Task::Factual,
@@ -148,9 +94,7 @@ impl Task {
     /// key word are [`Task::General`]. A wrong guess costs a less fitting model, so say the task if you know it.
     pub fn guess(request: &ChatRequest) -> Self {
         let text = request.last_user_text().to_lowercase();
-        let told = WORDS
-            .iter()
-            .find(|(_, words)| words.iter().any(|word| has_word(&text, word)));
+        let told = WORDS.iter().find(|(_, words)| words.iter().any(|word| has_word(&text, word)));
         match told {
             Some((task, _)) if *task != Self::Factual => *task,
             _ if has_sum(&text) => Self::Arithmetic,
@@ -193,9 +137,7 @@ fn has_word(text: &str, word: &str) -> bool {
 /// Whether `text` has an operator between two digits, spaces aside.
 fn has_sum(text: &str) -> bool {
     let dense: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
-    dense
-        .windows(3)
-        .any(|w| w[0].is_ascii_digit() && "+*/×÷^".contains(w[1]) && w[2].is_ascii_digit())
+    dense.windows(3).any(|w| w[0].is_ascii_digit() && "+*/×÷^".contains(w[1]) && w[2].is_ascii_digit())
 }
 
 #[cfg(test)]

@@ -52,11 +52,7 @@ impl FakeProvider {
     /// A cloud provider without models; a script without steps replies `ok`.
     pub fn new(name: impl Into<String>) -> Self {
         let info = ProviderInfo::new(name, ProviderKind::Cloud);
-        Self {
-            info,
-            delay: Duration::ZERO,
-            shared: Arc::default(),
-        }
+        Self { info, delay: Duration::ZERO, shared: Arc::default() }
     }
 
     /// Says where it runs. Defaults to [`ProviderKind::Cloud`].
@@ -106,26 +102,14 @@ impl FakeProvider {
     fn step(&self) -> Step {
         let call = self.shared.calls.fetch_add(1, Ordering::SeqCst);
         let script = self.shared.script.lock();
-        script
-            .get(call)
-            .or(script.last())
-            .cloned()
-            .unwrap_or(Step::Reply("ok".into()))
+        script.get(call).or(script.last()).cloned().unwrap_or(Step::Reply("ok".into()))
     }
 
     fn knows(&self, model: &str, purpose: Purpose) -> Result<(), ProviderError> {
-        if self
-            .info
-            .models
-            .iter()
-            .any(|known| known.name == model && known.purpose == purpose)
-        {
+        if self.info.models.iter().any(|known| known.name == model && known.purpose == purpose) {
             return Ok(());
         }
-        Err(ProviderError::new(
-            ErrorKind::ModelNotFound,
-            format!("there is no model `{model}`"),
-        ))
+        Err(ProviderError::new(ErrorKind::ModelNotFound, format!("there is no model `{model}`")))
     }
 }
 
@@ -152,15 +136,8 @@ impl Provider for FakeProvider {
             return Err(scripted(kind));
         }
         let vector = |text: &String| vec![text.len() as f32, text.split_whitespace().count() as f32];
-        let tokens = request
-            .inputs
-            .iter()
-            .map(|text| text.split_whitespace().count() as u64)
-            .sum();
-        Ok(Embeddings::new(
-            request.inputs.iter().map(vector).collect(),
-            Some(tokens),
-        ))
+        let tokens = request.inputs.iter().map(|text| text.split_whitespace().count() as u64).sum();
+        Ok(Embeddings::new(request.inputs.iter().map(vector).collect(), Some(tokens)))
     }
 }
 
@@ -193,11 +170,7 @@ async fn play(step: Step, input: u64) -> Result<EventStream, ProviderError> {
 
 fn reply(text: &str, input: u64) -> Vec<Event> {
     let words = words(text);
-    let usage = Usage {
-        input,
-        output: words.len() as u64,
-        ..Usage::default()
-    };
+    let usage = Usage { input, output: words.len() as u64, ..Usage::default() };
     let tail = [Event::Usage(usage), Event::End(FinishReason::Stop)];
     words.into_iter().map(Event::Text).chain(tail).collect()
 }
@@ -221,10 +194,7 @@ fn scripted(kind: ErrorKind) -> ProviderError {
 pub async fn provider_contract(provider: &dyn Provider) {
     let info = provider.info();
     assert!(!info.name.is_empty(), "a provider has a name");
-    assert!(
-        info.models.iter().all(|model| !model.name.is_empty()),
-        "every model has a name"
-    );
+    assert!(info.models.iter().all(|model| !model.name.is_empty()), "every model has a name");
     let chat = info.models.iter().find(|model| model.purpose == Purpose::Chat);
     if let Some(model) = chat {
         answers_whole(provider, &model.name).await;
@@ -234,21 +204,12 @@ pub async fn provider_contract(provider: &dyn Provider) {
 
 async fn answers_whole(provider: &dyn Provider, model: &str) {
     let request = ChatRequest::user("Say hello.").max_tokens(32).temperature(0.0);
-    let stream = provider
-        .chat(model, &request)
-        .await
-        .expect("the first chat model answers");
+    let stream = provider.chat(model, &request).await.expect("the first chat model answers");
     let events: Vec<_> = stream.collect().await;
     let (last, before) = events.split_last().expect("an answer has events");
-    assert!(
-        matches!(last, Ok(Event::End(_))),
-        "the last event is `End`, not {last:?}"
-    );
+    assert!(matches!(last, Ok(Event::End(_))), "the last event is `End`, not {last:?}");
     let plain = |event: &Result<Event, _>| matches!(event, Ok(Event::Text(_) | Event::Usage(_)));
-    assert!(
-        before.iter().all(plain),
-        "only `Text` and `Usage` come before `End`: {before:?}"
-    );
+    assert!(before.iter().all(plain), "only `Text` and `Usage` come before `End`: {before:?}");
 }
 
 async fn refuses_unknown_models(provider: &dyn Provider) {

@@ -33,14 +33,8 @@ impl Anthropic {
     pub fn at(base_url: &str, key: impl Into<ApiKey>) -> Result<Self> {
         let remote = Remote::new(base_url)?.key("x-api-key", "", key.into())?;
         let models = prices::models_of("anthropic");
-        let info = ProviderInfo {
-            models,
-            ..ProviderInfo::new("anthropic", ProviderKind::Cloud)
-        };
-        Ok(Self {
-            info,
-            remote: remote.header("anthropic-version", "2023-06-01"),
-        })
+        let info = ProviderInfo { models, ..ProviderInfo::new("anthropic", ProviderKind::Cloud) };
+        Ok(Self { info, remote: remote.header("anthropic-version", "2023-06-01") })
     }
 
     /// Has these models in place of those of the price table.
@@ -58,8 +52,6 @@ impl Provider for Anthropic {
 
     async fn chat(&self, model: &str, request: &ChatRequest) -> Result<EventStream, ProviderError> {
         let decoder = Decoder::new(Framing::Sse, AnthropicEvents::default());
-        self.remote
-            .events("messages", &chat_body(model, request), decoder)
-            .await
+        self.remote.events("messages", &chat_body(model, request), decoder).await
     }
 }

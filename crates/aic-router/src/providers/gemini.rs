@@ -32,13 +32,7 @@ impl Gemini {
     pub fn at(base_url: &str, key: impl Into<ApiKey>) -> Result<Self> {
         let remote = Remote::new(base_url)?.key("x-goog-api-key", "", key.into())?;
         let models = prices::models_of("gemini");
-        Ok(Self {
-            info: ProviderInfo {
-                models,
-                ..ProviderInfo::new("gemini", ProviderKind::Cloud)
-            },
-            remote,
-        })
+        Ok(Self { info: ProviderInfo { models, ..ProviderInfo::new("gemini", ProviderKind::Cloud) }, remote })
     }
 
     /// Has these models in place of those of the price table.
@@ -62,9 +56,6 @@ impl Provider for Gemini {
 
     async fn embed(&self, model: &str, request: &EmbedRequest) -> Result<Embeddings, ProviderError> {
         let path = format!("models/{model}:batchEmbedContents");
-        vectors(
-            &self.remote.post(&path, &embed_body(model, request)).await?,
-            embeddings,
-        )
+        vectors(&self.remote.post(&path, &embed_body(model, request)).await?, embeddings)
     }
 }

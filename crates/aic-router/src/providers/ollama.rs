@@ -34,25 +34,13 @@ impl Ollama {
         let listed = listed.unwrap_or_else(|_| Err(slow())).and_then(|tags| {
             models(&tags).ok_or_else(|| ProviderError::new(ErrorKind::Malformed, "the server is not Ollama"))
         });
-        let models = listed.map_err(|source| Error::Setup {
-            provider: "ollama".into(),
-            source,
-        })?;
-        Ok(Self {
-            info: ProviderInfo {
-                models,
-                ..ProviderInfo::new("ollama", ProviderKind::Local)
-            },
-            remote,
-        })
+        let models = listed.map_err(|source| Error::Setup { provider: "ollama".into(), source })?;
+        Ok(Self { info: ProviderInfo { models, ..ProviderInfo::new("ollama", ProviderKind::Local) }, remote })
     }
 }
 
 fn slow() -> ProviderError {
-    ProviderError::new(
-        ErrorKind::Timeout,
-        format!("no list of models within {LIST_TIMEOUT:?}"),
-    )
+    ProviderError::new(ErrorKind::Timeout, format!("no list of models within {LIST_TIMEOUT:?}"))
 }
 
 #[async_trait]
@@ -63,15 +51,10 @@ impl Provider for Ollama {
 
     async fn chat(&self, model: &str, request: &ChatRequest) -> Result<EventStream, ProviderError> {
         let decoder = Decoder::new(Framing::Ndjson, OllamaLines);
-        self.remote
-            .events("api/chat", &chat_body(model, request), decoder)
-            .await
+        self.remote.events("api/chat", &chat_body(model, request), decoder).await
     }
 
     async fn embed(&self, model: &str, request: &EmbedRequest) -> Result<Embeddings, ProviderError> {
-        vectors(
-            &self.remote.post("api/embed", &embed_body(model, request)).await?,
-            embeddings,
-        )
+        vectors(&self.remote.post("api/embed", &embed_body(model, request)).await?, embeddings)
     }
 }

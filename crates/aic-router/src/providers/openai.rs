@@ -95,38 +95,16 @@ impl OpenAiBuilder {
             remote = remote.key("authorization", "Bearer ", key)?;
         }
         let first_party = remote.host() == OPENAI_HOST;
-        let models = if first_party {
-            with_prices(self.models)
-        } else {
-            self.models
-        };
-        let name = self.name.unwrap_or_else(|| {
-            if first_party {
-                "openai".into()
-            } else {
-                remote.host().into()
-            }
-        });
+        let models = if first_party { with_prices(self.models) } else { self.models };
+        let name =
+            self.name.unwrap_or_else(|| if first_party { "openai".into() } else { remote.host().into() });
         if models.is_empty() {
-            return Err(Error::Config(format!(
-                "`{name}` has no model; name one with `model`"
-            )));
+            return Err(Error::Config(format!("`{name}` has no model; name one with `model`")));
         }
-        let info = ProviderInfo {
-            models,
-            ..ProviderInfo::new(name, self.kind)
-        };
+        let info = ProviderInfo { models, ..ProviderInfo::new(name, self.kind) };
         // OpenAI's newer models refuse `max_tokens`; most other servers know nothing else.
-        let limit_field = if first_party {
-            "max_completion_tokens"
-        } else {
-            "max_tokens"
-        };
-        Ok(OpenAi {
-            info,
-            remote,
-            limit_field,
-        })
+        let limit_field = if first_party { "max_completion_tokens" } else { "max_tokens" };
+        Ok(OpenAi { info, remote, limit_field })
     }
 }
 
@@ -139,9 +117,7 @@ fn with_prices(models: Vec<ModelInfo>) -> Vec<ModelInfo> {
         let known = prices::known("openai", &model.name);
         ModelInfo {
             price: model.price.or(known.as_ref().and_then(|known| known.price)),
-            context_tokens: model
-                .context_tokens
-                .or(known.and_then(|known| known.context_tokens)),
+            context_tokens: model.context_tokens.or(known.and_then(|known| known.context_tokens)),
             ..model
         }
     };
@@ -161,12 +137,6 @@ impl Provider for OpenAi {
     }
 
     async fn embed(&self, model: &str, request: &EmbedRequest) -> Result<Embeddings, ProviderError> {
-        vectors(
-            &self
-                .remote
-                .post("embeddings", &embed_body(model, request))
-                .await?,
-            embeddings,
-        )
+        vectors(&self.remote.post("embeddings", &embed_body(model, request)).await?, embeddings)
     }
 }

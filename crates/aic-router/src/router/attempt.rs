@@ -41,12 +41,7 @@ pub(super) struct Budget {
 impl Budget {
     pub(super) fn new(router: &Inner, limit: Duration) -> Self {
         let deadline = router.clock.now() + limit.min(LONGEST_DEADLINE);
-        Self {
-            limit,
-            deadline,
-            retries: router.settings.retries,
-            attempts: Vec::new(),
-        }
+        Self { limit, deadline, retries: router.settings.retries, attempts: Vec::new() }
     }
 
     /// Notes a failed attempt; returns how long to pause if the same model is to be tried again.
@@ -73,28 +68,15 @@ impl Budget {
     }
 
     pub(super) fn error(self, now: Instant) -> Error {
-        let Self {
-            limit,
-            deadline,
-            attempts,
-            ..
-        } = self;
-        if now >= deadline {
-            Error::DeadlineExceeded { limit, attempts }
-        } else {
-            Error::Failed { attempts }
-        }
+        let Self { limit, deadline, attempts, .. } = self;
+        if now >= deadline { Error::DeadlineExceeded { limit, attempts } } else { Error::Failed { attempts } }
     }
 }
 
 impl<'a> Trip<'a> {
     pub(super) fn new(router: &'a Inner, request: &'a ChatRequest) -> Self {
         let limit = request.deadline.unwrap_or(router.settings.deadline);
-        Self {
-            router,
-            request,
-            budget: Budget::new(router, limit),
-        }
+        Self { router, request, budget: Budget::new(router, limit) }
     }
 
     pub(super) async fn chat(mut self) -> Result<ChatStream> {
@@ -124,9 +106,7 @@ impl<'a> Trip<'a> {
             if self.now() >= self.budget.deadline {
                 return None;
             }
-            let last = !order[index + 1..]
-                .iter()
-                .any(|next| !given_up.contains(&next.provider_index));
+            let last = !order[index + 1..].iter().any(|next| !given_up.contains(&next.provider_index));
             match self.with_retries(route, last).await {
                 Ok(stream) => return Some(stream),
                 Err(NextStep::Stop) => return None,
@@ -139,11 +119,7 @@ impl<'a> Trip<'a> {
 
     /// Tries one model until it answers or it is time for the next.
     async fn with_retries(&mut self, route: &Arc<Route>, last: bool) -> Result<ChatStream, NextStep> {
-        let longest = if last {
-            Duration::MAX
-        } else {
-            self.router.settings.patience
-        };
+        let longest = if last { Duration::MAX } else { self.router.settings.patience };
         let mut backoff = Backoff::new();
         loop {
             let began = self.now();
@@ -167,10 +143,7 @@ impl<'a> Trip<'a> {
         match opening.unwrap_or_else(|_| Err(silent(limit))) {
             Ok((head, rest)) => {
                 call.has_content();
-                Ok(
-                    Body::new(call, head, rest, self.router.settings.idle, self.budget.deadline)
-                        .into_stream(),
-                )
+                Ok(Body::new(call, head, rest, self.router.settings.idle, self.budget.deadline).into_stream())
             }
             Err(error) => {
                 call.fail(error.kind());
@@ -211,12 +184,7 @@ impl<'a> Trip<'a> {
 }
 
 pub(super) fn attempt(route: &Route, error: ProviderError, elapsed: Duration) -> Attempt {
-    Attempt {
-        provider: route.provider.clone(),
-        model: route.model.name.clone(),
-        error,
-        elapsed,
-    }
+    Attempt { provider: route.provider.clone(), model: route.model.name.clone(), error, elapsed }
 }
 
 pub(super) fn cut() -> ProviderError {

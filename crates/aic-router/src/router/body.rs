@@ -28,26 +28,14 @@ impl Body {
         deadline: Instant,
     ) -> Self {
         let route = call.route();
-        let start = Event::Start {
-            provider: route.provider.clone(),
-            model: route.model.name.clone(),
-        };
-        let mut body = Self {
-            call,
-            ready: VecDeque::from([start]),
-            rest,
-            usage: None,
-            idle,
-            deadline,
-        };
+        let start = Event::Start { provider: route.provider.clone(), model: route.model.name.clone() };
+        let mut body = Self { call, ready: VecDeque::from([start]), rest, usage: None, idle, deadline };
         head.into_iter().for_each(|event| body.take(event));
         body
     }
 
     pub(super) fn into_stream(self) -> ChatStream {
-        ChatStream::new(stream::unfold(self, |mut body| async move {
-            Some((body.next().await, body))
-        }))
+        ChatStream::new(stream::unfold(self, |mut body| async move { Some((body.next().await, body)) }))
     }
 
     async fn next(&mut self) -> Result<Event> {
@@ -63,9 +51,7 @@ impl Body {
     async fn receive(&mut self) -> Result<Event, ProviderError> {
         let left = self.deadline.saturating_duration_since(self.call.now());
         let next = tokio::time::timeout(left.min(self.idle), self.rest.next());
-        next.await
-            .map_err(|_| stalled(self.idle, left))?
-            .ok_or_else(cut)?
+        next.await.map_err(|_| stalled(self.idle, left))?.ok_or_else(cut)?
     }
 
     /// Queues what the caller is to see. Usage waits for the end, where the last one is the true one.
@@ -88,19 +74,12 @@ impl Body {
     fn broke_off(&mut self, source: ProviderError) -> Error {
         self.call.fail(source.kind());
         let route = self.call.route();
-        Error::Interrupted {
-            provider: route.provider.clone(),
-            model: route.model.name.clone(),
-            source,
-        }
+        Error::Interrupted { provider: route.provider.clone(), model: route.model.name.clone(), source }
     }
 }
 
 fn stalled(idle: Duration, left: Duration) -> ProviderError {
-    let message = if left < idle {
-        "the request's deadline passed".into()
-    } else {
-        format!("silent for {idle:.1?}")
-    };
+    let message =
+        if left < idle { "the request's deadline passed".into() } else { format!("silent for {idle:.1?}") };
     ProviderError::new(ErrorKind::Timeout, message)
 }

@@ -136,23 +136,10 @@ impl RouterBuilder {
     /// added, or a limit is 0.
     pub fn build(mut self) -> Result<Router> {
         self.check()?;
-        self.providers
-            .sort_by_key(|provider| rank(&provider.info().name, &self.settings));
+        self.providers.sort_by_key(|provider| rank(&provider.info().name, &self.settings));
         let routes = self.routes()?;
-        let Self {
-            providers,
-            settings,
-            clock,
-            ..
-        } = self;
-        Ok(Router {
-            inner: Arc::new(Inner {
-                providers,
-                routes,
-                settings,
-                clock,
-            }),
-        })
+        let Self { providers, settings, clock, .. } = self;
+        Ok(Router { inner: Arc::new(Inner { providers, routes, settings, clock }) })
     }
 
     fn check(&self) -> Result<()> {
@@ -160,19 +147,12 @@ impl RouterBuilder {
         for provider in &self.providers {
             let name = provider.info().name.as_str();
             if name.is_empty() || !names.insert(name) {
-                return Err(Error::Config(format!(
-                    "two providers are named `{name}`, or one has no name"
-                )));
+                return Err(Error::Config(format!("two providers are named `{name}`, or one has no name")));
             }
         }
         let chain = self.settings.chain.iter().flatten();
-        match chain
-            .chain(self.limits.keys())
-            .find(|name| !names.contains(name.as_str()))
-        {
-            Some(name) => Err(Error::Config(format!(
-                "no provider is named `{name}`; there are {names:?}"
-            ))),
+        match chain.chain(self.limits.keys()).find(|name| !names.contains(name.as_str())) {
+            Some(name) => Err(Error::Config(format!("no provider is named `{name}`; there are {names:?}"))),
             None => Ok(()),
         }
     }
@@ -193,9 +173,7 @@ impl RouterBuilder {
             return Ok(None);
         };
         let requests = NonZeroU32::new(*requests).ok_or_else(|| {
-            Error::Config(format!(
-                "0 requests per minute for `{provider}`; remove it instead"
-            ))
+            Error::Config(format!("0 requests per minute for `{provider}`; remove it instead"))
         })?;
         Ok(Some(Arc::new(Limit::new(requests, self.clock.clone()))))
     }

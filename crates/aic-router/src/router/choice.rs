@@ -1,11 +1,11 @@
 //! Which models may take a request, and in which order.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Inner;
 use super::route::Route;
-use crate::explain::{Candidate, Explanation, Parts};
+use crate::explain::{Candidate, Explanation, Parts, Refusal};
 use crate::quality::prior;
 use crate::{ChatRequest, Health, NanoUsd, Priority, ProviderKind, Purpose, Task, Usage};
 
@@ -44,27 +44,20 @@ impl Inner {
         if let Some((_, first)) = entries.first_mut() {
             first.chosen = first.why_not.is_none();
         }
-        let order = entries
-            .iter()
-            .filter(|(_, c)| c.why_not.is_none())
-            .map(|(route, _)| route.clone())
-            .collect();
+        let order =
+            entries.iter().filter(|(_, c)| c.why_not.is_none()).map(|(route, _)| route.clone()).collect();
         let candidates = entries.into_iter().map(|(_, candidate)| candidate).collect();
-        Plan {
-            order,
-            explanation: asked.explanation(candidates),
-        }
+        Plan { order, explanation: asked.explanation(candidates) }
     }
 
-    /// Puts those that may first, by provider where a chain is set, then by score; ties keep the chain's order.
+    /// Puts those that may first and those that rest after them, then goes by provider where a chain is set,
+    /// then by score; ties keep the chain's order.
     fn sort(&self, entries: &mut [(Arc<Route>, Candidate)]) {
         let strict = self.settings.chain.is_some();
         let place = |route: &Route| if strict { route.provider_index } else { 0 };
         entries.sort_by(|(a, left), (b, right)| {
             let refused = left.why_not.is_some().cmp(&right.why_not.is_some());
-            refused
-                .then(place(a).cmp(&place(b)))
-                .then(right.score.total_cmp(&left.score))
+            refused.then(place(a).cmp(&place(b))).then(right.score.total_cmp(&left.score))
         });
     }
 }
@@ -80,11 +73,7 @@ impl<'a> Asked<'a> {
     fn new(request: &'a ChatRequest) -> Self {
         let task = request.task.unwrap_or_else(|| Task::guess(request));
         let output = request.max_tokens.map_or(EXPECTED_OUTPUT, u64::from);
-        let usage = Usage {
-            input: request.estimated_tokens(),
-            output,
-            ..Usage::default()
-        };
+        let usage = Usage { input: request.estimated_tokens(), output, ..Usage::default() };
         Self { request, task, usage }
     }
 
@@ -102,6 +91,7 @@ impl<'a> Asked<'a> {
         let estimate = route.price().and_then(|price| price.cost(self.usage));
         let parts = self.parts(route, estimate);
         let [quality, speed, cost] = weights(self.request.priority);
+        let health = route.health(now).health;
         Candidate {
             provider: route.provider.clone(),
             model: route.model.name.clone(),
@@ -109,7 +99,8 @@ impl<'a> Asked<'a> {
             parts,
             estimate,
             chosen: false,
-            why_not: self.why_not(route, now),
+            resting: resting(&health),
+            why_not: self.why_not(route, &health),
         }
     }
 
@@ -120,28 +111,21 @@ impl<'a> Asked<'a> {
             quality: prior(&route.model, self.task),
             speed: HALF_SPEED_SECONDS / (HALF_SPEED_SECONDS + seconds),
             speed_measured: latency.first_content_seconds().is_some(),
-            cost: estimate.map_or(0.0, |cost| {
-                HALF_COST_DOLLARS / (HALF_COST_DOLLARS + cost.dollars())
-            }),
+            cost: estimate.map_or(0.0, |cost| HALF_COST_DOLLARS / (HALF_COST_DOLLARS + cost.dollars())),
         }
     }
 
-    fn why_not(&self, route: &Route, now: Instant) -> Option<String> {
-        if self
-            .request
-            .model
-            .as_deref()
-            .is_some_and(|wanted| !route.is_named(wanted))
-        {
-            return Some("is not the model asked for".into());
+    fn why_not(&self, route: &Route, health: &Health) -> Option<Refusal> {
+        if self.request.model.as_deref().is_some_and(|wanted| !route.is_named(wanted)) {
+            return Some(Refusal::OtherModel);
         }
-        self.too_long(route).or_else(|| unwell(&route.health(now).health))
+        self.too_long(route).or_else(|| shut_off(health))
     }
 
-    fn too_long(&self, route: &Route) -> Option<String> {
-        let needed = self.usage.input + self.request.max_tokens.map_or(0, u64::from);
-        let limit = route.model.context_tokens.filter(|limit| needed > *limit)?;
-        Some(format!("holds {limit} tokens, and about {needed} are needed"))
+    fn too_long(&self, route: &Route) -> Option<Refusal> {
+        let needed_tokens = self.usage.input + self.request.max_tokens.map_or(0, u64::from);
+        let context_tokens = route.model.context_tokens.filter(|limit| needed_tokens > *limit)?;
+        Some(Refusal::TooLong { context_tokens, needed_tokens })
     }
 }
 
@@ -153,13 +137,16 @@ fn latency_prior(kind: ProviderKind) -> (f64, f64) {
     }
 }
 
-fn unwell(health: &Health) -> Option<String> {
+fn resting(health: &Health) -> Option<Duration> {
+    if let Health::Resting { remaining } = health { Some(*remaining) } else { None }
+}
+
+/// A breaker whose pause is over lets the request through as its probe.
+fn shut_off(health: &Health) -> Option<Refusal> {
     match health {
-        Health::Ready | Health::Resting { .. } => None,
-        Health::Down { probe_in: Some(wait) } if wait.is_zero() => None,
-        Health::Down { probe_in: Some(wait) } => {
-            Some(format!("is shut off after failing; probe in {wait:.1?}"))
+        Health::Down { probe_in } if *probe_in != Some(Duration::ZERO) => {
+            Some(Refusal::ShutOff { probe_in: *probe_in })
         }
-        Health::Down { probe_in: None } => Some("is shut off after failing; a probe is on its way".into()),
+        _ => None,
     }
 }

@@ -52,16 +52,8 @@ impl Inner {
         let work = self.providers[route.provider_index].embed(&route.model.name, request);
         let left = budget.deadline.saturating_duration_since(self.clock.now());
         let result = tokio::time::timeout(left, work).await;
-        let late = |_| {
-            Err(ProviderError::new(
-                ErrorKind::Timeout,
-                "no vectors within the deadline",
-            ))
-        };
-        match result
-            .unwrap_or_else(late)
-            .and_then(|found| complete(found, request))
-        {
+        let late = |_| Err(ProviderError::new(ErrorKind::Timeout, "no vectors within the deadline"));
+        match result.unwrap_or_else(late).and_then(|found| complete(found, request)) {
             Ok(found) => Ok(sign(found, &mut call)),
             Err(error) => {
                 call.fail(error.kind());
@@ -76,25 +68,13 @@ fn complete(found: Embeddings, request: &EmbedRequest) -> Result<Embeddings, Pro
     if found.vectors.len() == request.inputs.len() {
         return Ok(found);
     }
-    let message = format!(
-        "{} vectors came for {} texts",
-        found.vectors.len(),
-        request.inputs.len()
-    );
+    let message = format!("{} vectors came for {} texts", found.vectors.len(), request.inputs.len());
     Err(ProviderError::new(ErrorKind::Malformed, message))
 }
 
 fn sign(found: Embeddings, call: &mut Call) -> Embeddings {
-    let usage = found.input_tokens.map(|input| Usage {
-        input,
-        ..Usage::default()
-    });
+    let usage = found.input_tokens.map(|input| Usage { input, ..Usage::default() });
     let cost = call.succeed(usage);
     let route = call.route();
-    Embeddings {
-        provider: route.provider.clone(),
-        model: route.model.name.clone(),
-        cost,
-        ..found
-    }
+    Embeddings { provider: route.provider.clone(), model: route.model.name.clone(), cost, ..found }
 }

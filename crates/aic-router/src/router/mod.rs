@@ -93,9 +93,7 @@ impl Router {
 
     /// What the router has done since it was built.
     pub fn stats(&self) -> Stats {
-        Stats {
-            models: self.inner.routes.iter().map(|route| route.stats()).collect(),
-        }
+        Stats { models: self.inner.routes.iter().map(|route| route.stats()).collect() }
     }
 
     /// Which models can be called now.
@@ -112,13 +110,7 @@ impl Router {
 
 impl fmt::Debug for Router {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = self
-            .providers()
-            .map(|provider| provider.info().name.as_str())
-            .collect();
-        f.debug_struct("Router")
-            .field("providers", &names)
-            .field("settings", &self.inner.settings)
-            .finish()
+        let names: Vec<&str> = self.providers().map(|provider| provider.info().name.as_str()).collect();
+        f.debug_struct("Router").field("providers", &names).field("settings", &self.inner.settings).finish()
     }
 }

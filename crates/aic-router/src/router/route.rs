@@ -71,9 +71,7 @@ impl Route {
 
     /// The price of its tokens: what is stated, else nothing for a local one, else unknown.
     pub(super) fn price(&self) -> Option<Price> {
-        self.model
-            .price
-            .or((self.kind == ProviderKind::Local).then_some(Price::FREE))
+        self.model.price.or((self.kind == ProviderKind::Local).then_some(Price::FREE))
     }
 
     pub(super) fn latency(&self) -> Latency {
@@ -82,11 +80,7 @@ impl Route {
 
     /// Whether a request that asks for `wanted` may go here: `model`, or `provider/model`.
     pub(super) fn is_named(&self, wanted: &str) -> bool {
-        let pinned = || {
-            wanted
-                .strip_prefix(&self.provider)
-                .and_then(|rest| rest.strip_prefix('/'))
-        };
+        let pinned = || wanted.strip_prefix(&self.provider).and_then(|rest| rest.strip_prefix('/'));
         wanted == self.model.name || pinned() == Some(self.model.name.as_str())
     }
 
@@ -98,8 +92,7 @@ impl Route {
         }
         let wait = state.breaker.wait(now);
         let ticket = state.breaker.admit(now).ok_or_else(|| shut_off(wait))?;
-        self.take_limit(now)
-            .inspect_err(|_| state.breaker.record(&ticket, Verdict::Unknown, now))?;
+        self.take_limit(now).inspect_err(|_| state.breaker.record(&ticket, Verdict::Unknown, now))?;
         state.tally.calls += 1;
         Ok(ticket)
     }
@@ -107,13 +100,7 @@ impl Route {
     fn take_limit(&self, now: Instant) -> Result<(), ProviderError> {
         let Some(limit) = &self.limit else { return Ok(()) };
         let full = |wait| {
-            paused(
-                wait,
-                &format!(
-                    "the limit of {} requests per minute is used up",
-                    limit.per_minute()
-                ),
-            )
+            paused(wait, &format!("the limit of {} requests per minute is used up", limit.per_minute()))
         };
         limit.take(now).map_err(full)
     }
@@ -166,11 +153,7 @@ impl Route {
 
     pub(super) fn health(&self, now: Instant) -> ModelHealth {
         let (provider, model) = (self.provider.clone(), self.model.name.clone());
-        ModelHealth {
-            provider,
-            model,
-            health: self.state.lock().health(now),
-        }
+        ModelHealth { provider, model, health: self.state.lock().health(now) }
     }
 
     pub(super) fn stats(&self) -> ModelStats {
@@ -198,26 +181,17 @@ impl Route {
 impl State {
     fn health(&self, now: Instant) -> Health {
         if let Some(until) = self.resting_until.filter(|until| *until > now) {
-            return Health::Resting {
-                remaining: until - now,
-            };
+            return Health::Resting { remaining: until - now };
         }
         match self.breaker.state() {
             BreakerState::Closed => Health::Ready,
-            BreakerState::Open | BreakerState::HalfOpen => Health::Down {
-                probe_in: self.breaker.wait(now),
-            },
+            BreakerState::Open | BreakerState::HalfOpen => Health::Down { probe_in: self.breaker.wait(now) },
         }
     }
 }
 
 fn paused(wait: Duration, why: &str) -> ProviderError {
-    ProviderError::new(
-        ErrorKind::RateLimited {
-            retry_after: Some(wait),
-        },
-        why,
-    )
+    ProviderError::new(ErrorKind::RateLimited { retry_after: Some(wait) }, why)
 }
 
 fn shut_off(wait: Option<Duration>) -> ProviderError {

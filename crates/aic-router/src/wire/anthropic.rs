@@ -13,23 +13,16 @@ const MAX_TOKENS_DEFAULT: u32 = 4096;
 
 /// The body of a chat. There is no seed on this wire.
 pub(crate) fn chat_body(model: &str, request: &ChatRequest) -> Value {
-    let turns = request
-        .messages
-        .iter()
-        .filter(|message| message.role != Role::System);
-    let messages: Vec<Value> = turns
-        .map(|m| json!({"role": m.role.as_str(), "content": m.content}))
-        .collect();
+    let turns = request.messages.iter().filter(|message| message.role != Role::System);
+    let messages: Vec<Value> =
+        turns.map(|m| json!({"role": m.role.as_str(), "content": m.content})).collect();
     let max_tokens = request.max_tokens.unwrap_or(MAX_TOKENS_DEFAULT);
     let mut body = json!({"model": model, "messages": messages, "max_tokens": max_tokens, "stream": true});
     let optional = [
         ("system", request.system_text().map(Value::from)),
         ("temperature", request.temperature.map(Value::from)),
         ("top_p", request.top_p.map(Value::from)),
-        (
-            "stop_sequences",
-            (!request.stop.is_empty()).then(|| json!(request.stop)),
-        ),
+        ("stop_sequences", (!request.stop.is_empty()).then(|| json!(request.stop))),
     ];
     for (name, value) in optional {
         if let Some(value) = value {
@@ -56,10 +49,7 @@ impl Protocol for AnthropicEvents {
             Some("content_block_delta") => events.extend(text(&event["delta"])),
             Some("message_delta") => {
                 self.usage(&event["usage"]);
-                self.finish = event["delta"]["stop_reason"]
-                    .as_str()
-                    .map(finish_reason)
-                    .or(self.finish);
+                self.finish = event["delta"]["stop_reason"].as_str().map(finish_reason).or(self.finish);
             }
             Some("message_stop") => self.end(events),
             _ => fault::in_message(&event)?,
@@ -82,12 +72,7 @@ impl AnthropicEvents {
 
     fn end(&self, events: &mut VecDeque<Event>) {
         if let (Some(input), Some(output)) = (self.input, self.output) {
-            let usage = Usage {
-                input,
-                cached_input: self.cached_input,
-                output,
-                reasoning: None,
-            };
+            let usage = Usage { input, cached_input: self.cached_input, output, reasoning: None };
             events.push_back(Event::Usage(usage));
         }
         events.push_back(Event::End(self.finish.unwrap_or(FinishReason::Other)));
@@ -131,20 +116,11 @@ event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 
     #[test]
     fn events_become_text_usage_and_end() {
-        let usage = Usage {
-            input: 10,
-            cached_input: Some(3),
-            output: 7,
-            reasoning: None,
-        };
+        let usage = Usage { input: 10, cached_input: Some(3), output: 7, reasoning: None };
 
         let events = decode(decoder, HELLO).unwrap();
 
-        let expected = [
-            Event::Text("Hello".into()),
-            Event::Usage(usage),
-            Event::End(FinishReason::Stop),
-        ];
+        let expected = [Event::Text("Hello".into()), Event::Usage(usage), Event::End(FinishReason::Stop)];
         assert_eq!(events, expected);
     }
 
@@ -157,17 +133,12 @@ event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
     fn overload_within_a_stream_is_an_error() {
         let body = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n";
 
-        assert_eq!(
-            decode(decoder, body),
-            Err(ErrorKind::Overloaded { retry_after: None })
-        );
+        assert_eq!(decode(decoder, body), Err(ErrorKind::Overloaded { retry_after: None }));
     }
 
     #[test]
     fn system_text_stands_beside_the_messages() {
-        let request = ChatRequest::user("hi")
-            .system("be brief")
-            .message(Message::assistant("ho"));
+        let request = ChatRequest::user("hi").system("be brief").message(Message::assistant("ho"));
 
         let body = chat_body("m", &request);
 

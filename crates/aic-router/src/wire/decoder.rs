@@ -37,14 +37,7 @@ pub(crate) struct Decoder {
 impl Decoder {
     pub(crate) fn new(framing: Framing, protocol: impl Protocol + 'static) -> Self {
         let (buffer, data) = (BytesMut::new(), String::new());
-        Self {
-            framing,
-            protocol: Box::new(protocol),
-            buffer,
-            scanned: 0,
-            data,
-            ended: false,
-        }
+        Self { framing, protocol: Box::new(protocol), buffer, scanned: 0, data, ended: false }
     }
 
     pub(crate) fn framing(&self) -> Framing {
@@ -69,9 +62,7 @@ impl Decoder {
             self.handle(&message, events)?;
         }
         if self.buffer.len() + self.data.len() > FRAME_BYTES_MAX {
-            return Err(malformed(format!(
-                "a message is longer than {FRAME_BYTES_MAX} bytes"
-            )));
+            return Err(malformed(format!("a message is longer than {FRAME_BYTES_MAX} bytes")));
         }
         Ok(())
     }
@@ -84,10 +75,7 @@ impl Decoder {
         if self.ended {
             return Ok(());
         }
-        Err(ProviderError::new(
-            ErrorKind::Truncated,
-            "the body ended before the answer did",
-        ))
+        Err(ProviderError::new(ErrorKind::Truncated, "the body ended before the answer did"))
     }
 
     fn handle(&mut self, message: &str, events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
@@ -109,10 +97,7 @@ impl Decoder {
                 RawEventLineOwned::Empty if !self.data.is_empty() => {
                     return Ok(Some(std::mem::take(&mut self.data)));
                 }
-                RawEventLineOwned::Field {
-                    field_name,
-                    field_value: Some(value),
-                } if field_name == "data" => {
+                RawEventLineOwned::Field { field_name, field_value: Some(value) } if field_name == "data" => {
                     self.add(utf8(&value)?);
                 }
                 _ => {}
@@ -167,11 +152,7 @@ pub(crate) mod tests {
             let (head, tail) = body.as_bytes().split_at(cut);
             assert_eq!(run(decoder(), [head, tail]), whole, "cut at byte {cut}");
         }
-        assert_eq!(
-            run(decoder(), body.as_bytes().chunks(1)),
-            whole,
-            "one byte at a time"
-        );
+        assert_eq!(run(decoder(), body.as_bytes().chunks(1)), whole, "one byte at a time");
         whole
     }
 
@@ -180,10 +161,7 @@ pub(crate) mod tests {
         let body = body.trim_end();
         for end in 0..body.len() {
             let result = run(decoder(), [&body.as_bytes()[..end]]);
-            assert!(
-                result.is_err(),
-                "the first {end} bytes passed for the whole: {result:?}"
-            );
+            assert!(result.is_err(), "the first {end} bytes passed for the whole: {result:?}");
         }
     }
 
@@ -216,13 +194,7 @@ pub(crate) mod tests {
     fn texts(events: &[Event]) -> Vec<&str> {
         events
             .iter()
-            .filter_map(|e| {
-                if let Event::Text(text) = e {
-                    Some(text.as_str())
-                } else {
-                    None
-                }
-            })
+            .filter_map(|e| if let Event::Text(text) = e { Some(text.as_str()) } else { None })
             .collect()
     }
 
@@ -254,9 +226,7 @@ pub(crate) mod tests {
             decoder.feed(start.as_bytes(), &mut events).unwrap();
 
             let piece = vec![b'x'; FRAME_BYTES_MAX / 4];
-            let results: Vec<bool> = (0..5)
-                .map(|_| decoder.feed(&piece, &mut events).is_ok())
-                .collect();
+            let results: Vec<bool> = (0..5).map(|_| decoder.feed(&piece, &mut events).is_ok()).collect();
 
             assert!(results[0] && !results[4], "{framing:?}: {results:?}");
         }

@@ -28,14 +28,8 @@ pub(crate) fn in_message(message: &Value) -> Result<(), ProviderError> {
     }
     let fault = Fault::of(message);
     let by_code = || fault.code.map(|code| by_status(code, fault.retry_delay));
-    let kind = fault
-        .named(fault.retry_delay)
-        .or_else(by_code)
-        .unwrap_or(ErrorKind::Transient);
-    Err(ProviderError::new(
-        kind,
-        format!("an error within the answer{}", fault.words()),
-    ))
+    let kind = fault.named(fault.retry_delay).or_else(by_code).unwrap_or(ErrorKind::Transient);
+    Err(ProviderError::new(kind, format!("an error within the answer{}", fault.words())))
 }
 
 /// Reads `retry-after-ms`, or `retry-after` in seconds or as a date.
@@ -82,10 +76,7 @@ impl Fault {
     fn of(body: &Value) -> Self {
         let error = match body.get(0).unwrap_or(body).get("error") {
             Some(Value::String(message)) => {
-                return Self {
-                    message: message.clone(),
-                    ..Self::default()
-                };
+                return Self { message: message.clone(), ..Self::default() };
             }
             Some(error) => error,
             None => return Self::default(),
@@ -106,32 +97,27 @@ impl Fault {
         let message = self.message.to_lowercase();
         let name = |names: &[&str]| self.names.iter().any(|own| names.contains(&own.as_str()));
         let says = |phrases: &[&str]| phrases.iter().any(|phrase| message.contains(phrase));
-        Some(
-            if name(&["context_length_exceeded", "exceed_context_size_error"]) || says(TOO_LONG) {
-                ErrorKind::ContextTooLong
-            } else if self.daily
-                || name(&["insufficient_quota", "billing_error"])
-                || says(&["credit balance"])
-            {
-                ErrorKind::QuotaExhausted
-            } else if name(&["content_policy_violation", "content_filter"]) {
-                ErrorKind::ContentPolicy
-            } else if name(WRONG_KEY) || says(&["api key not valid"]) {
-                ErrorKind::Auth
-            } else if name(&["overloaded_error", "unavailable"]) || says(&["server busy"]) {
-                ErrorKind::Overloaded { retry_after }
-            } else if name(&["rate_limit_error", "rate_limit_exceeded", "resource_exhausted"]) {
-                ErrorKind::RateLimited { retry_after }
-            } else if name(&["model_not_found", "not_found_error", "not_found"]) {
-                ErrorKind::ModelNotFound
-            } else if name(&["timeout_error", "deadline_exceeded"]) {
-                ErrorKind::Timeout
-            } else if name(&["invalid_request_error", "invalid_argument"]) {
-                ErrorKind::BadRequest
-            } else {
-                return None;
-            },
-        )
+        Some(if name(&["context_length_exceeded", "exceed_context_size_error"]) || says(TOO_LONG) {
+            ErrorKind::ContextTooLong
+        } else if self.daily || name(&["insufficient_quota", "billing_error"]) || says(&["credit balance"]) {
+            ErrorKind::QuotaExhausted
+        } else if name(&["content_policy_violation", "content_filter"]) {
+            ErrorKind::ContentPolicy
+        } else if name(WRONG_KEY) || says(&["api key not valid"]) {
+            ErrorKind::Auth
+        } else if name(&["overloaded_error", "unavailable"]) || says(&["server busy"]) {
+            ErrorKind::Overloaded { retry_after }
+        } else if name(&["rate_limit_error", "rate_limit_exceeded", "resource_exhausted"]) {
+            ErrorKind::RateLimited { retry_after }
+        } else if name(&["model_not_found", "not_found_error", "not_found"]) {
+            ErrorKind::ModelNotFound
+        } else if name(&["timeout_error", "deadline_exceeded"]) {
+            ErrorKind::Timeout
+        } else if name(&["invalid_request_error", "invalid_argument"]) {
+            ErrorKind::BadRequest
+        } else {
+            return None;
+        })
     }
 
     /// The message, cut to a bearable length, after a colon.
@@ -139,10 +125,7 @@ impl Fault {
         if self.message.is_empty() {
             return String::new();
         }
-        format!(
-            ": {}",
-            self.message.chars().take(MESSAGE_CHARS_MAX).collect::<String>()
-        )
+        format!(": {}", self.message.chars().take(MESSAGE_CHARS_MAX).collect::<String>())
     }
 }
 
@@ -155,13 +138,8 @@ const TOO_LONG: &[&str] = &[
     "exceeds the maximum number of tokens",
 ];
 
-const WRONG_KEY: &[&str] = &[
-    "invalid_api_key",
-    "authentication_error",
-    "permission_error",
-    "unauthenticated",
-    "permission_denied",
-];
+const WRONG_KEY: &[&str] =
+    &["invalid_api_key", "authentication_error", "permission_error", "unauthenticated", "permission_denied"];
 
 /// Gemini's `RetryInfo`: `"34s"`.
 fn retry_delay(detail: &Value) -> Option<Duration> {
@@ -172,9 +150,7 @@ fn retry_delay(detail: &Value) -> Option<Duration> {
 /// Gemini's `QuotaFailure` of a quota that is used up for the day.
 fn is_daily(detail: &Value) -> bool {
     let quotas = detail["violations"].as_array().map_or(&[][..], Vec::as_slice);
-    quotas
-        .iter()
-        .any(|quota| quota["quotaId"].as_str().is_some_and(|id| id.contains("PerDay")))
+    quotas.iter().any(|quota| quota["quotaId"].as_str().is_some_and(|id| id.contains("PerDay")))
 }
 
 #[cfg(test)]
@@ -185,9 +161,7 @@ mod tests {
 
     #[test]
     fn statuses_and_names_become_kinds() {
-        let limited = |seconds| ErrorKind::RateLimited {
-            retry_after: Some(Duration::from_secs(seconds)),
-        };
+        let limited = |seconds| ErrorKind::RateLimited { retry_after: Some(Duration::from_secs(seconds)) };
         let busy = ErrorKind::Overloaded { retry_after: None };
         let delayed = json!({"error": {"code": 429, "status": "RESOURCE_EXHAUSTED",
             "message": "You exceeded your current quota, please check your plan and billing details",
@@ -195,11 +169,7 @@ mod tests {
         let daily = json!([{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED",
             "details": [{"violations": [{"quotaId": "RequestsPerDayPerProject"}]}]}}]);
         let cases = [
-            (
-                400,
-                json!({"error": {"code": "context_length_exceeded"}}),
-                ErrorKind::ContextTooLong,
-            ),
+            (400, json!({"error": {"code": "context_length_exceeded"}}), ErrorKind::ContextTooLong),
             (
                 400,
                 json!({"error": {"type": "invalid_request_error", "message": "prompt is too long: 9"}}),
@@ -210,40 +180,16 @@ mod tests {
                 json!({"error": {"message": "API key not valid.", "status": "INVALID_ARGUMENT"}}),
                 ErrorKind::Auth,
             ),
-            (
-                400,
-                json!({"error": {"code": "content_policy_violation"}}),
-                ErrorKind::ContentPolicy,
-            ),
-            (
-                400,
-                json!({"error": {"type": "invalid_request_error"}}),
-                ErrorKind::BadRequest,
-            ),
+            (400, json!({"error": {"code": "content_policy_violation"}}), ErrorKind::ContentPolicy),
+            (400, json!({"error": {"type": "invalid_request_error"}}), ErrorKind::BadRequest),
             (401, json!(null), ErrorKind::Auth),
-            (
-                404,
-                json!({"error": "model 'x' not found"}),
-                ErrorKind::ModelNotFound,
-            ),
-            (
-                429,
-                json!({"error": {"code": "insufficient_quota"}}),
-                ErrorKind::QuotaExhausted,
-            ),
+            (404, json!({"error": "model 'x' not found"}), ErrorKind::ModelNotFound),
+            (429, json!({"error": {"code": "insufficient_quota"}}), ErrorKind::QuotaExhausted),
             (429, delayed, limited(34)),
             (429, daily, ErrorKind::QuotaExhausted),
             (500, json!(null), ErrorKind::Transient),
-            (
-                503,
-                json!({"error": "server busy, please try again"}),
-                busy.clone(),
-            ),
-            (
-                529,
-                json!({"type": "error", "error": {"type": "overloaded_error"}}),
-                busy,
-            ),
+            (503, json!({"error": "server busy, please try again"}), busy.clone()),
+            (529, json!({"type": "error", "error": {"type": "overloaded_error"}}), busy),
             (302, json!(null), ErrorKind::Malformed),
         ];
         for (status, body, kind) in cases {
@@ -268,14 +214,8 @@ mod tests {
 
         assert_eq!(read("retry-after", "3"), Some(Duration::from_secs(3)));
         assert_eq!(read("retry-after-ms", "250"), Some(Duration::from_millis(250)));
-        assert_eq!(
-            read("retry-after", "Sun, 06 Nov 1994 08:50:00 GMT"),
-            Some(Duration::from_secs(23))
-        );
-        assert_eq!(
-            read("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT"),
-            Some(Duration::ZERO)
-        );
+        assert_eq!(read("retry-after", "Sun, 06 Nov 1994 08:50:00 GMT"), Some(Duration::from_secs(23)));
+        assert_eq!(read("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT"), Some(Duration::ZERO));
         for wrong in ["-1", "NaN", "1e300", "soon"] {
             assert_eq!(read("retry-after", wrong), None, "{wrong}");
         }

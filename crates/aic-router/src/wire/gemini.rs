@@ -12,13 +12,9 @@ use crate::{
 
 /// The body of a chat.
 pub(crate) fn chat_body(request: &ChatRequest) -> Value {
-    let turns = request
-        .messages
-        .iter()
-        .filter(|message| message.role != Role::System);
-    let contents: Vec<Value> = turns
-        .map(|m| json!({"role": role(m.role), "parts": [{"text": m.content}]}))
-        .collect();
+    let turns = request.messages.iter().filter(|message| message.role != Role::System);
+    let contents: Vec<Value> =
+        turns.map(|m| json!({"role": role(m.role), "parts": [{"text": m.content}]})).collect();
     let mut body = json!({"contents": contents, "generationConfig": config(request)});
     if let Some(system) = request.system_text() {
         body["systemInstruction"] = json!({"parts": [{"text": system}]});
@@ -41,10 +37,7 @@ pub(crate) fn embed_body(model: &str, request: &EmbedRequest) -> Value {
 /// Reads the vectors of an answer. Gemini does not say how many tokens it read.
 pub(crate) fn embeddings(answer: &Value) -> Option<Embeddings> {
     let rows = answer["embeddings"].as_array()?.iter();
-    Some(Embeddings::new(
-        rows.map(|row| vector(&row["values"])).collect::<Option<_>>()?,
-        None,
-    ))
+    Some(Embeddings::new(rows.map(|row| vector(&row["values"])).collect::<Option<_>>()?, None))
 }
 
 /// Reads a stream of partial answers; the one with a finish reason is its end.
@@ -64,13 +57,7 @@ impl Protocol for GeminiParts {
             ));
         }
         let candidate = &part["candidates"][0];
-        events.extend(
-            candidate["content"]["parts"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(text),
-        );
+        events.extend(candidate["content"]["parts"].as_array().into_iter().flatten().filter_map(text));
         self.usage = usage(&part["usageMetadata"]).or(self.usage);
         if let Some(reason) = candidate["finishReason"].as_str() {
             events.extend(self.usage.map(Event::Usage));
@@ -93,15 +80,9 @@ fn config(request: &ChatRequest) -> Map<String, Value> {
         ("temperature", request.temperature.map(Value::from)),
         ("topP", request.top_p.map(Value::from)),
         ("seed", request.seed.map(Value::from)),
-        (
-            "stopSequences",
-            (!request.stop.is_empty()).then(|| json!(request.stop)),
-        ),
+        ("stopSequences", (!request.stop.is_empty()).then(|| json!(request.stop))),
     ];
-    optional
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-        .collect()
+    optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
 fn text(part: &Value) -> Option<Event> {
@@ -146,12 +127,7 @@ data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"lo\"}]},\"finishReas
 
     #[test]
     fn parts_become_text_the_last_usage_and_end() {
-        let usage = Usage {
-            input: 4,
-            cached_input: None,
-            output: 5,
-            reasoning: Some(3),
-        };
+        let usage = Usage { input: 4, cached_input: None, output: 5, reasoning: Some(3) };
 
         let events = decode(decoder, HELLO).unwrap();
 

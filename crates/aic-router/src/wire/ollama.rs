@@ -15,11 +15,8 @@ const ANSWER_TOKENS: u64 = 1024;
 
 /// The body of a chat.
 pub(crate) fn chat_body(model: &str, request: &ChatRequest) -> Value {
-    let messages: Vec<Value> = request
-        .messages
-        .iter()
-        .map(|m| json!({"role": m.role.as_str(), "content": m.content}))
-        .collect();
+    let messages: Vec<Value> =
+        request.messages.iter().map(|m| json!({"role": m.role.as_str(), "content": m.content})).collect();
     json!({"model": model, "messages": messages, "stream": true, "options": options(request)})
 }
 
@@ -32,10 +29,7 @@ fn options(request: &ChatRequest) -> Map<String, Value> {
         ("seed", request.seed.map(Value::from)),
         ("stop", (!request.stop.is_empty()).then(|| json!(request.stop))),
     ];
-    optional
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-        .collect()
+    optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
 /// The context to ask for, where the default may not do: Ollama cuts what does not fit without a word.
@@ -55,9 +49,7 @@ impl Protocol for OllamaLines {
     fn message(&mut self, data: &str, events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
         let line = parse(data)?;
         fault::in_message(&line)?;
-        let text = line["message"]["content"]
-            .as_str()
-            .filter(|text| !text.is_empty());
+        let text = line["message"]["content"].as_str().filter(|text| !text.is_empty());
         events.extend(text.map(|text| Event::Text(text.into())));
         if line["done"] == true {
             events.extend(usage(&line).map(Event::Usage));
@@ -96,22 +88,14 @@ fn billions(size: &str) -> Option<f64> {
 
 /// Reads the vectors of an answer.
 pub(crate) fn embeddings(answer: &Value) -> Option<Embeddings> {
-    let vectors = answer["embeddings"]
-        .as_array()?
-        .iter()
-        .map(vector)
-        .collect::<Option<_>>()?;
+    let vectors = answer["embeddings"].as_array()?.iter().map(vector).collect::<Option<_>>()?;
     Some(Embeddings::new(vectors, answer["prompt_eval_count"].as_u64()))
 }
 
 /// Both counts, or none: Ollama leaves out the prompt's where it was in its cache.
 fn usage(line: &Value) -> Option<Usage> {
     let (input, output) = (line["prompt_eval_count"].as_u64()?, line["eval_count"].as_u64()?);
-    Some(Usage {
-        input,
-        output,
-        ..Usage::default()
-    })
+    Some(Usage { input, output, ..Usage::default() })
 }
 
 fn finish_reason(name: Option<&str>) -> FinishReason {
@@ -140,11 +124,7 @@ mod tests {
 
     #[test]
     fn lines_become_text_usage_and_end() {
-        let usage = Usage {
-            input: 6,
-            output: 2,
-            ..Usage::default()
-        };
+        let usage = Usage { input: 6, output: 2, ..Usage::default() };
 
         let events = decode(decoder, HELLO).unwrap();
 

@@ -9,11 +9,8 @@ use crate::{ChatRequest, EmbedRequest, Embeddings, ErrorKind, Event, FinishReaso
 
 /// The body of a chat. `max_tokens` is called `limit_field`, which differs between servers.
 pub(crate) fn chat_body(model: &str, request: &ChatRequest, limit_field: &str) -> Value {
-    let messages: Vec<Value> = request
-        .messages
-        .iter()
-        .map(|m| json!({"role": m.role.as_str(), "content": m.content}))
-        .collect();
+    let messages: Vec<Value> =
+        request.messages.iter().map(|m| json!({"role": m.role.as_str(), "content": m.content})).collect();
     let mut body = Map::new();
     body.insert("model".into(), model.into());
     body.insert("messages".into(), messages.into());
@@ -26,11 +23,7 @@ pub(crate) fn chat_body(model: &str, request: &ChatRequest, limit_field: &str) -
         ("seed", request.seed.map(Value::from)),
         ("stop", (!request.stop.is_empty()).then(|| json!(request.stop))),
     ];
-    body.extend(
-        optional
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?))),
-    );
+    body.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
     Value::Object(body)
 }
 
@@ -54,27 +47,17 @@ impl Protocol for OpenAiChunks {
             events.extend(text.map(|text| Event::Text(text.into())));
         }
         events.extend(usage(&chunk["usage"]).map(Event::Usage));
-        self.finish = choice["finish_reason"]
-            .as_str()
-            .map(finish_reason)
-            .or(self.finish);
+        self.finish = choice["finish_reason"].as_str().map(finish_reason).or(self.finish);
         Ok(())
     }
 }
 
 /// Reads the vectors of an answer, in the request's order.
 pub(crate) fn embeddings(answer: &Value) -> Option<Embeddings> {
-    let mut rows: Vec<(u64, Vec<f32>)> = answer["data"]
-        .as_array()?
-        .iter()
-        .map(row)
-        .collect::<Option<_>>()?;
+    let mut rows: Vec<(u64, Vec<f32>)> = answer["data"].as_array()?.iter().map(row).collect::<Option<_>>()?;
     rows.sort_by_key(|(index, _)| *index);
     let vectors = rows.into_iter().map(|(_, vector)| vector).collect();
-    Some(Embeddings::new(
-        vectors,
-        answer["usage"]["prompt_tokens"].as_u64(),
-    ))
+    Some(Embeddings::new(vectors, answer["usage"]["prompt_tokens"].as_u64()))
 }
 
 /// The body of a request for vectors.
@@ -88,11 +71,7 @@ pub(crate) fn embed_body(model: &str, request: &EmbedRequest) -> Value {
 
 /// A JSON list of numbers as a vector.
 pub(crate) fn vector(value: &Value) -> Option<Vec<f32>> {
-    value
-        .as_array()?
-        .iter()
-        .map(|number| number.as_f64().map(|number| number as f32))
-        .collect()
+    value.as_array()?.iter().map(|number| number.as_f64().map(|number| number as f32)).collect()
 }
 
 fn row(value: &Value) -> Option<(u64, Vec<f32>)> {
@@ -142,12 +121,7 @@ data: [DONE]\n\n";
 
     #[test]
     fn chunks_become_text_usage_and_end() {
-        let usage = Usage {
-            input: 9,
-            cached_input: Some(4),
-            output: 2,
-            reasoning: None,
-        };
+        let usage = Usage { input: 9, cached_input: Some(4), output: 2, reasoning: None };
 
         let events = decode(decoder, HELLO).unwrap();
 
@@ -199,9 +173,6 @@ data: [DONE]\n\n";
         let answer = json!({"data": [{"index": 1, "embedding": [2.0]}, {"index": 0, "embedding": [1.0]}]});
 
         assert_eq!(embeddings(&answer).unwrap().vectors, [[1.0], [2.0]]);
-        assert_eq!(
-            embeddings(&json!({"data": [{"index": 0, "embedding": ["x"]}]})),
-            None
-        );
+        assert_eq!(embeddings(&json!({"data": [{"index": 0, "embedding": ["x"]}]})), None);
     }
 }

@@ -32,28 +32,20 @@ pub(crate) struct Remote {
 impl Remote {
     /// A server at `base`, an absolute `http` or `https` address without a key in it.
     pub(crate) fn new(base: &str) -> Result<Self> {
-        Ok(Self {
-            client: client()?,
-            base: address(base)?,
-            headers: HeaderMap::new(),
-            key: None,
-        })
+        Ok(Self { client: client()?, base: address(base)?, headers: HeaderMap::new(), key: None })
     }
 
     /// Adds a header.
     pub(crate) fn header(mut self, name: &'static str, value: &'static str) -> Self {
-        self.headers
-            .insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        self.headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         self
     }
 
     /// Adds a header with the key in it, after `prefix`.
     pub(crate) fn key(mut self, name: &'static str, prefix: &str, key: ApiKey) -> Result<Self> {
         let text = format!("{prefix}{}", key.expose());
-        let mut value = HeaderValue::from_str(&text)
-            .ok()
-            .filter(|_| !key.expose().is_empty())
-            .ok_or_else(|| {
+        let mut value =
+            HeaderValue::from_str(&text).ok().filter(|_| !key.expose().is_empty()).ok_or_else(|| {
                 Error::Config("an API key is empty or has a character that no header may have".into())
             })?;
         value.set_sensitive(true);
@@ -75,22 +67,13 @@ impl Remote {
         decoder: Decoder,
     ) -> Result<EventStream, ProviderError> {
         // A compressed stream may be held back until a block of it is full.
-        let request = self
-            .client
-            .post(self.url(path))
-            .header(ACCEPT_ENCODING, "identity")
-            .json(body);
+        let request = self.client.post(self.url(path)).header(ACCEPT_ENCODING, "identity").json(body);
         let response = self.send(request).await?;
         if decoder.framing() == Framing::Sse && is_document(&response) {
             return Err(self.unexpected(response).await);
         }
-        Ok(Pump {
-            response: Some(response),
-            decoder,
-            ready: VecDeque::new(),
-            key: self.key.clone(),
-        }
-        .into_stream())
+        Ok(Pump { response: Some(response), decoder, ready: VecDeque::new(), key: self.key.clone() }
+            .into_stream())
     }
 
     /// Posts `body` to `path` below the base, and reads the document that comes back.
@@ -121,10 +104,7 @@ impl Remote {
         let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         let wait = fault::retry_after(header, SystemTime::now());
         let body = read(response, ERROR_BYTES_MAX).await.unwrap_or_default();
-        Err(scrub(
-            self.key.as_ref(),
-            fault::from_response(status, wait, &body),
-        ))
+        Err(scrub(self.key.as_ref(), fault::from_response(status, wait, &body)))
     }
 
     /// What a whole document in place of a stream means.
@@ -138,10 +118,7 @@ impl Remote {
 
     fn not_sent(&self, error: reqwest::Error) -> ProviderError {
         let (kind, message) = if error.is_connect() {
-            (
-                ErrorKind::Unreachable,
-                format!("no connection to {}", self.base.authority()),
-            )
+            (ErrorKind::Unreachable, format!("no connection to {}", self.base.authority()))
         } else if error.is_timeout() {
             (ErrorKind::Timeout, "the request timed out".into())
         } else if error.is_builder() {
@@ -154,9 +131,7 @@ impl Remote {
 
     fn url(&self, path: &str) -> Url {
         let mut url = self.base.clone();
-        let (path, query) = path
-            .split_once('?')
-            .map_or((path, None), |(path, query)| (path, Some(query)));
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let base = url.path().trim_end_matches('/').to_owned();
         url.set_path(&format!("{base}/{path}"));
         url.set_query(query);
@@ -166,10 +141,7 @@ impl Remote {
 
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Remote")
-            .field("base", &self.base.as_str())
-            .field("key", &self.key)
-            .finish()
+        f.debug_struct("Remote").field("base", &self.base.as_str()).field("key", &self.key).finish()
     }
 }
 
@@ -188,9 +160,7 @@ fn client() -> Result<Client> {
 }
 
 fn address(base: &str) -> Result<Url> {
-    let url = Url::parse(base)
-        .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let url = Url::parse(base).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     let url =
         url.ok_or_else(|| Error::Config("a server's address must start with http:// or https://".into()))?;
     if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
@@ -202,10 +172,7 @@ fn address(base: &str) -> Result<Url> {
 }
 
 fn is_document(response: &Response) -> bool {
-    let kind = response
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     kind.is_some_and(|kind| kind.starts_with("application/json"))
 }
 
@@ -244,10 +211,7 @@ struct Pump {
 
 impl Pump {
     fn into_stream(self) -> EventStream {
-        stream::unfold(self, |mut pump| async move {
-            pump.next().await.map(|item| (item, pump))
-        })
-        .boxed()
+        stream::unfold(self, |mut pump| async move { pump.next().await.map(|item| (item, pump)) }).boxed()
     }
 
     async fn next(&mut self) -> Option<Result<Event, ProviderError>> {
