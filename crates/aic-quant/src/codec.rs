@@ -11,14 +11,8 @@ use crate::{DType, Error, Result};
 pub fn encode(values: &[f32], dtype: DType) -> Result<Vec<u8>> {
     match dtype {
         DType::F32 => Ok(values.iter().flat_map(|x| x.to_le_bytes()).collect()),
-        DType::F16 => Ok(values
-            .iter()
-            .flat_map(|x| f16::from_f32(*x).to_le_bytes())
-            .collect()),
-        DType::BF16 => Ok(values
-            .iter()
-            .flat_map(|x| bf16::from_f32(*x).to_le_bytes())
-            .collect()),
+        DType::F16 => Ok(values.iter().flat_map(|x| f16::from_f32(*x).to_le_bytes()).collect()),
+        DType::BF16 => Ok(values.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect()),
         _ => {
             check_blocks(values.len(), dtype.block_size(), dtype)?;
             blocks::encode(values, dtype)
@@ -63,19 +57,11 @@ mod blocks {
     const SUPPORTED: &str = "F32, F16, BF16 (quantized types need the feature `candle`)";
 
     pub(super) fn encode(_values: &[f32], dtype: DType) -> Result<Vec<u8>> {
-        Err(Error::UnsupportedDType {
-            dtype,
-            action: "encoded",
-            supported: SUPPORTED,
-        })
+        Err(Error::UnsupportedDType { dtype, action: "encoded", supported: SUPPORTED })
     }
 
     pub(super) fn decode(_bytes: &[u8], dtype: DType) -> Result<Vec<f32>> {
-        Err(Error::UnsupportedDType {
-            dtype,
-            action: "decoded",
-            supported: SUPPORTED,
-        })
+        Err(Error::UnsupportedDType { dtype, action: "decoded", supported: SUPPORTED })
     }
 }
 
@@ -117,22 +103,14 @@ pub(crate) mod blocks {
     pub(super) fn encode(values: &[f32], dtype: DType) -> Result<Vec<u8>> {
         let ggml = supported(dtype, "encoded")?;
         let workers = thread::available_parallelism().map_or(1, usize::from);
-        let share = values
-            .len()
-            .div_ceil(workers)
-            .next_multiple_of(dtype.block_size())
-            .max(SMALLEST_SHARE);
+        let share = values.len().div_ceil(workers).next_multiple_of(dtype.block_size()).max(SMALLEST_SHARE);
         let shares = thread::scope(|scope| {
             let start = |part| scope.spawn(move || encode_share(part, ggml));
             let running: Vec<_> = values.chunks(share).map(start).collect();
-            let done = running
-                .into_iter()
-                .map(|worker| worker.join().expect("the encoder does not panic"));
+            let done = running.into_iter().map(|worker| worker.join().expect("the encoder does not panic"));
             done.collect::<candle_core::Result<Vec<_>>>()
         });
-        shares
-            .map(|shares| shares.concat())
-            .map_err(compute("quantizing"))
+        shares.map(|shares| shares.concat()).map_err(compute("quantizing"))
     }
 
     fn encode_share(values: &[f32], dtype: GgmlDType) -> candle_core::Result<Vec<u8>> {
@@ -143,9 +121,7 @@ pub(crate) mod blocks {
     pub(super) fn decode(bytes: &[u8], dtype: DType) -> Result<Vec<f32>> {
         let elements = bytes.len() / dtype.block_bytes() * dtype.block_size();
         let tensor = qtensor(bytes, dtype, &[elements], &Device::Cpu)?;
-        let values = tensor
-            .dequantize(&Device::Cpu)
-            .and_then(|tensor| tensor.to_vec1());
+        let values = tensor.dequantize(&Device::Cpu).and_then(|tensor| tensor.to_vec1());
         values.map_err(compute("dequantizing"))
     }
 
@@ -154,24 +130,15 @@ pub(crate) mod blocks {
         let ggml = supported(dtype, "decoded")?;
         let aligned = Aligned::copy(bytes);
         let storage = QStorage::from_data(Cow::Borrowed(aligned.as_slice()), device, ggml);
-        storage
-            .and_then(|storage| QTensor::new(storage, shape))
-            .map_err(compute("loading a tensor"))
+        storage.and_then(|storage| QTensor::new(storage, shape)).map_err(compute("loading a tensor"))
     }
 
     fn supported(dtype: DType, action: &'static str) -> Result<GgmlDType> {
-        ggml(dtype).ok_or(Error::UnsupportedDType {
-            dtype,
-            action,
-            supported: SUPPORTED,
-        })
+        ggml(dtype).ok_or(Error::UnsupportedDType { dtype, action, supported: SUPPORTED })
     }
 
     pub(crate) fn compute(during: &'static str) -> impl FnOnce(candle_core::Error) -> Error {
-        move |error| Error::Compute {
-            during,
-            source: error.into(),
-        }
+        move |error| Error::Compute { during, source: error.into() }
     }
 
     /// A copy of some bytes at an address that suits every block type: the tensor library insists on it.
@@ -188,11 +155,7 @@ pub(crate) mod blocks {
             let mut buffer = vec![0; bytes.len() + Self::ALIGNMENT];
             let start = buffer.as_ptr().align_offset(Self::ALIGNMENT);
             buffer[start..start + bytes.len()].copy_from_slice(bytes);
-            Self {
-                buffer,
-                start,
-                length: bytes.len(),
-            }
+            Self { buffer, start, length: bytes.len() }
         }
 
         fn as_slice(&self) -> &[u8] {
@@ -213,11 +176,7 @@ mod tests {
     fn relative_error(dtype: DType) -> f64 {
         let values = wave(4096);
         let back = decode(&encode(&values, dtype).unwrap(), dtype).unwrap();
-        let error: f64 = values
-            .iter()
-            .zip(&back)
-            .map(|(a, b)| f64::from(a - b).powi(2))
-            .sum();
+        let error: f64 = values.iter().zip(&back).map(|(a, b)| f64::from(a - b).powi(2)).sum();
         let norm: f64 = values.iter().map(|a| f64::from(*a).powi(2)).sum();
         (error / norm).sqrt()
     }
@@ -243,23 +202,14 @@ mod tests {
     fn shares_of_several_threads_make_the_same_bytes_as_one() {
         let values = wave(1 << 20);
         let whole = encode(&values, DType::Q4_K).unwrap();
-        let rows: Vec<u8> = values
-            .chunks(256)
-            .flat_map(|row| encode(row, DType::Q4_K).unwrap())
-            .collect();
+        let rows: Vec<u8> = values.chunks(256).flat_map(|row| encode(row, DType::Q4_K).unwrap()).collect();
         assert_eq!(whole, rows);
     }
 
     #[test]
     fn broken_blocks_and_unknown_codecs_are_errors() {
-        assert!(matches!(
-            encode(&wave(33), DType::Q8_0),
-            Err(Error::Tensor { .. })
-        ));
+        assert!(matches!(encode(&wave(33), DType::Q8_0), Err(Error::Tensor { .. })));
         assert!(matches!(decode(&[0; 33], DType::Q8_0), Err(Error::Tensor { .. })));
-        assert!(matches!(
-            encode(&wave(256), DType::IQ1_S),
-            Err(Error::UnsupportedDType { .. })
-        ));
+        assert!(matches!(encode(&wave(256), DType::IQ1_S), Err(Error::UnsupportedDType { .. })));
     }
 }

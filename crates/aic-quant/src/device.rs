@@ -70,10 +70,7 @@ impl Device {
     }
 
     fn unavailable(self, reason: &str) -> Error {
-        Error::Device {
-            device: self,
-            reason: reason.to_owned(),
-        }
+        Error::Device { device: self, reason: reason.to_owned() }
     }
 
     fn failed(self, error: &candle_core::Error) -> Error {

@@ -195,17 +195,12 @@ impl DType {
         if !row.is_multiple_of(self.block_size()) {
             return None;
         }
-        let elements = shape
-            .iter()
-            .try_fold(1_u64, |n, &dim| n.checked_mul(dim as u64))?;
+        let elements = shape.iter().try_fold(1_u64, |n, &dim| n.checked_mul(dim as u64))?;
         (elements / self.block_size() as u64).checked_mul(self.block_bytes() as u64)
     }
 
     fn row(self) -> &'static (Self, u32, &'static str, usize, usize) {
-        TABLE
-            .iter()
-            .find(|row| row.0 == self)
-            .expect("every type has its row")
+        TABLE.iter().find(|row| row.0 == self).expect("every type has its row")
     }
 }
 
@@ -221,19 +216,9 @@ impl FromStr for DType {
     /// Reads a GGUF name or an everyday one; upper and lower case, `-` and `_` are the same.
     fn from_str(name: &str) -> Result<Self> {
         let wanted = name.trim().to_ascii_lowercase().replace('-', "_");
-        let by_name = TABLE
-            .iter()
-            .find(|row| row.2.eq_ignore_ascii_case(&wanted))
-            .map(|row| row.0);
-        let by_alias = || {
-            ALIASES
-                .iter()
-                .find(|(alias, _)| *alias == wanted)
-                .map(|(_, dtype)| *dtype)
-        };
-        by_name.or_else(by_alias).ok_or_else(|| Error::UnknownDType {
-            name: name.to_owned(),
-        })
+        let by_name = TABLE.iter().find(|row| row.2.eq_ignore_ascii_case(&wanted)).map(|row| row.0);
+        let by_alias = || ALIASES.iter().find(|(alias, _)| *alias == wanted).map(|(_, dtype)| *dtype);
+        by_name.or_else(by_alias).ok_or_else(|| Error::UnknownDType { name: name.to_owned() })
     }
 }
 

@@ -163,26 +163,16 @@ pub enum Error {
 impl Error {
     /// An [`Error::Io`] as a closure for `map_err`.
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
-        move |source| Self::Io {
-            action,
-            path: path.into(),
-            source,
-        }
+        move |source| Self::Io { action, path: path.into(), source }
     }
 
     /// An [`Error::Metadata`] about `key`.
     pub(crate) fn metadata(key: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Metadata {
-            key: key.into(),
-            problem: problem.into(),
-        }
+        Self::Metadata { key: key.into(), problem: problem.into() }
     }
 
     /// An [`Error::Tensor`] about `name`.
     pub(crate) fn tensor(name: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Tensor {
-            name: name.into(),
-            problem: problem.into(),
-        }
+        Self::Tensor { name: name.into(), problem: problem.into() }
     }
 }

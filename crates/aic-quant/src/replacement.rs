@@ -25,18 +25,11 @@ impl Replacement {
             .create_new(true)
             .open(&temporary)
             .map_err(Error::io("create", &temporary))?;
-        Ok(Self {
-            file: Some(file),
-            temporary,
-            target: target.to_owned(),
-        })
+        Ok(Self { file: Some(file), temporary, target: target.to_owned() })
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let file = self
-            .file
-            .as_mut()
-            .expect("the file is open until it is committed");
+        let file = self.file.as_mut().expect("the file is open until it is committed");
         file.write_all(bytes).map_err(Error::io("write", &self.temporary))
     }
 
@@ -61,20 +54,13 @@ impl Drop for Replacement {
 fn temporary_name(target: &Path) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(target.file_name().unwrap_or_default());
-    name.push(format!(
-        ".{}-{}.tmp",
-        std::process::id(),
-        COUNTER.fetch_add(1, Ordering::Relaxed)
-    ));
+    name.push(format!(".{}-{}.tmp", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
     target.with_file_name(name)
 }
 
 #[cfg(unix)]
 fn sync_folder(target: &Path) -> Result<()> {
-    let folder = target
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let sync = File::open(folder).and_then(|folder| folder.sync_all());
     sync.map_err(Error::io("sync", folder))
 }

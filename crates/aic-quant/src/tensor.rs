@@ -27,19 +27,10 @@ impl TensorInfo {
         let Some(bytes) = dtype.bytes_of(shape) else {
             return Err(Error::tensor(
                 name,
-                format!(
-                    "has shape {shape:?}, which {dtype} (blocks of {}) cannot hold",
-                    dtype.block_size()
-                ),
+                format!("has shape {shape:?}, which {dtype} (blocks of {}) cannot hold", dtype.block_size()),
             ));
         };
-        Ok(Self {
-            name,
-            shape: shape.to_vec(),
-            dtype,
-            offset: 0,
-            bytes,
-        })
+        Ok(Self { name, shape: shape.to_vec(), dtype, offset: 0, bytes })
     }
 
     /// How many numbers the tensor has.

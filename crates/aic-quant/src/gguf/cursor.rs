@@ -15,12 +15,7 @@ pub(super) struct Cursor<'a, R> {
 impl<'a, R: Read> Cursor<'a, R> {
     /// A cursor at the start of `reader`, which holds `end` bytes and is called `label` in errors.
     pub(super) fn new(reader: R, label: &'a str, end: u64) -> Self {
-        Self {
-            reader,
-            label,
-            position: 0,
-            end,
-        }
+        Self { reader, label, position: 0, end }
     }
 
     pub(super) fn position(&self) -> u64 {
@@ -151,9 +146,7 @@ impl<'a, R: Read> Cursor<'a, R> {
                 self.remaining()
             )));
         }
-        self.reader
-            .read_exact(bytes)
-            .map_err(Error::io("read", self.label))?;
+        self.reader.read_exact(bytes).map_err(Error::io("read", self.label))?;
         self.position += bytes.len() as u64;
         Ok(())
     }

@@ -1,34 +1,24 @@
 use std::collections::HashSet;
 use std::fmt;
-use std::fs;
-use std::io::{BufReader, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::io::{BufReader, Read};
+use std::path::Path;
 
 use super::cursor::Cursor;
 use super::{Bytes, DIMENSION_LIMIT, KEY_LIMIT, MAGIC, Metadata, NAME_LIMIT, align_up, alignment};
-use crate::{DType, Error, Result, TensorInfo, TensorSource};
+use crate::storage::Storage;
+use crate::{DType, Result, TensorInfo, TensorSource};
 
 /// Fewest bytes of one metadata entry: key length, one character, value type, one byte.
 const SMALLEST_ENTRY: u64 = 8 + 1 + 4 + 1;
 /// Fewest bytes of one tensor's description: name length, one character, dimensions, one dimension, type, offset.
 const SMALLEST_TENSOR: u64 = 8 + 1 + 4 + 8 + 4 + 8;
-/// What a model in memory is called in errors.
-const MEMORY: &str = "<memory>";
 
 /// An open GGUF file with a checked header; tensor data is read on demand.
 ///
 /// Nothing is mapped into memory: a file that is cut short while it is open gives [`Error::Io`], not a crash.
 pub struct File {
     storage: Storage,
-    size: u64,
     header: Header,
-}
-
-/// Where the bytes are.
-enum Storage {
-    Disk { path: PathBuf, file: Mutex<fs::File> },
-    Memory(Bytes),
 }
 
 /// Everything before the data.
@@ -45,18 +35,7 @@ impl File {
     /// # Errors
     /// [`Error::Io`] if it cannot be read, [`Error::Malformed`] if it is not a sound GGUF file of version 2 or 3.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let file = fs::File::open(path).map_err(Error::io("open", path))?;
-        let size = file.metadata().map_err(Error::io("read", path))?.len();
-        let header = Header::read(BufReader::new(&file), &path.display().to_string(), size)?;
-        Ok(Self {
-            storage: Storage::Disk {
-                path: path.to_owned(),
-                file: Mutex::new(file),
-            },
-            size,
-            header,
-        })
+        Self::new(Storage::open(path.as_ref())?)
     }
 
     /// Reads a GGUF file that is already in memory: `&'static [u8]`, `Arc<[u8]>` or `Vec<u8>`.
@@ -64,14 +43,12 @@ impl File {
     /// # Errors
     /// [`Error::Malformed`] if it is not a sound GGUF file of version 2 or 3.
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Result<Self> {
-        let bytes = bytes.into();
-        let size = bytes.as_ref().len() as u64;
-        let header = Header::read(bytes.as_ref(), MEMORY, size)?;
-        Ok(Self {
-            storage: Storage::Memory(bytes),
-            size,
-            header,
-        })
+        Self::new(Storage::memory(bytes.into()))
+    }
+
+    fn new(storage: Storage) -> Result<Self> {
+        let header = Header::read(BufReader::new(storage.reader()), &storage.label(), storage.size_bytes())?;
+        Ok(Self { storage, header })
     }
 
     /// The file's format version, 2 or 3.
@@ -81,7 +58,7 @@ impl File {
 
     /// The size of the whole file in bytes.
     pub fn size_bytes(&self) -> u64 {
-        self.size
+        self.storage.size_bytes()
     }
 
     /// The metadata, in file order.
@@ -102,25 +79,10 @@ impl File {
     /// Reads the data of `tensor`.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be read, [`Error::Tensor`] if `tensor` is not one of this file.
+    /// [`Error::Io`] if the file cannot be read or does not reach that far any more.
     pub fn read(&self, tensor: &TensorInfo) -> Result<Vec<u8>> {
-        let outside = || {
-            Error::tensor(
-                &tensor.name,
-                format!("lies outside the file's {} bytes", self.size),
-            )
-        };
-        let start = self
-            .header
-            .data_offset
-            .checked_add(tensor.offset)
-            .ok_or_else(outside)?;
-        let end = start
-            .checked_add(tensor.bytes)
-            .filter(|end| *end <= self.size)
-            .ok_or_else(outside)?;
-        self.storage
-            .read(start, usize::try_from(end - start).map_err(|_| outside())?)
+        let start = self.header.data_offset.saturating_add(tensor.offset);
+        self.storage.read(start, tensor.bytes)
     }
 }
 
@@ -142,33 +104,11 @@ impl fmt::Debug for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("File")
             .field("version", &self.header.version)
-            .field("size_bytes", &self.size)
+            .field("size_bytes", &self.size_bytes())
             .field("metadata", &self.header.metadata.len())
             .field("tensors", &self.header.tensors.len())
             .finish_non_exhaustive()
     }
-}
-
-impl Storage {
-    fn read(&self, start: u64, length: usize) -> Result<Vec<u8>> {
-        match self {
-            Self::Disk { path, file } => {
-                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                read_at(&mut file, start, length).map_err(Error::io("read", path))
-            }
-            Self::Memory(bytes) => {
-                let start = usize::try_from(start).expect("checked against the size in memory");
-                Ok(bytes.as_ref()[start..start + length].to_vec())
-            }
-        }
-    }
-}
-
-fn read_at(file: &mut fs::File, start: u64, length: usize) -> std::io::Result<Vec<u8>> {
-    let mut bytes = vec![0; length];
-    file.seek(SeekFrom::Start(start))?;
-    file.read_exact(&mut bytes)?;
-    Ok(bytes)
 }
 
 impl Header {
@@ -184,12 +124,7 @@ impl Header {
             return Err(cursor.malformed(format!("alignment {alignment} puts the data beyond 2^64")));
         };
         check_extents(&cursor, &tensors, size.saturating_sub(data_offset))?;
-        Ok(Self {
-            version,
-            metadata,
-            tensors,
-            data_offset,
-        })
+        Ok(Self { version, metadata, tensors, data_offset })
     }
 }
 
@@ -287,10 +222,7 @@ fn check_extents<R: Read>(cursor: &Cursor<'_, R>, tensors: &[TensorInfo], availa
     by_offset.sort_by_key(|tensor| tensor.offset);
     let mut previous: Option<(&TensorInfo, u64)> = None;
     for tensor in by_offset {
-        let end = tensor
-            .offset
-            .checked_add(tensor.bytes)
-            .filter(|end| *end <= available);
+        let end = tensor.offset.checked_add(tensor.bytes).filter(|end| *end <= available);
         let Some(end) = end else {
             return Err(cursor.malformed(format!(
                 "tensor `{}` needs {} bytes at {}, but the data section has {available}; the file may be cut short",

@@ -56,10 +56,7 @@ fn alignment(metadata: &Metadata) -> std::result::Result<u64, String> {
         None => Ok(DEFAULT_ALIGNMENT),
         Some(Value::U32(n)) if n.is_power_of_two() => Ok(u64::from(*n)),
         Some(Value::U32(n)) => Err(format!("`{ALIGNMENT_KEY}` is {n}, expected a power of two")),
-        Some(other) => Err(format!(
-            "`{ALIGNMENT_KEY}` is {}, expected u32",
-            other.type_name()
-        )),
+        Some(other) => Err(format!("`{ALIGNMENT_KEY}` is {}, expected u32", other.type_name())),
     }
 }
 

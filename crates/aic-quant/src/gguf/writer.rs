@@ -23,11 +23,7 @@ impl Writer {
     ///
     /// A `general.alignment` in `metadata` (a `u32`, power of two) is followed; otherwise tensors are aligned to 32.
     pub fn new(metadata: Metadata) -> Self {
-        Self {
-            metadata,
-            tensors: Vec::new(),
-            names: HashSet::new(),
-        }
+        Self { metadata, tensors: Vec::new(), names: HashSet::new() }
     }
 
     /// Declares the next tensor; `shape` has the outermost dimension first, `[out_features, in_features]`.
@@ -89,15 +85,9 @@ impl Writer {
         if self.names.contains(&tensor.name) {
             Some("is already declared".to_owned())
         } else if !(1..=NAME_LIMIT).contains(&tensor.name.len()) {
-            Some(format!(
-                "has a name of {} bytes, expected 1 to {NAME_LIMIT}",
-                tensor.name.len()
-            ))
+            Some(format!("has a name of {} bytes, expected 1 to {NAME_LIMIT}", tensor.name.len()))
         } else if !(1..=DIMENSION_LIMIT).contains(&tensor.shape.len()) {
-            Some(format!(
-                "has {} dimensions, expected 1 to {DIMENSION_LIMIT}",
-                tensor.shape.len()
-            ))
+            Some(format!("has {} dimensions, expected 1 to {DIMENSION_LIMIT}", tensor.shape.len()))
         } else {
             None
         }
@@ -149,13 +139,8 @@ fn placed(tensors: &[TensorInfo], alignment: u64) -> Result<Vec<TensorInfo>> {
     let place = |tensor: &TensorInfo| {
         let too_large = || Error::tensor(&tensor.name, "makes the file larger than 2^64 bytes");
         let offset = next.ok_or_else(too_large)?;
-        next = offset
-            .checked_add(tensor.bytes)
-            .and_then(|end| align_up(end, alignment));
-        Ok(TensorInfo {
-            offset,
-            ..tensor.clone()
-        })
+        next = offset.checked_add(tensor.bytes).and_then(|end| align_up(end, alignment));
+        Ok(TensorInfo { offset, ..tensor.clone() })
     };
     tensors.iter().map(place).collect()
 }
@@ -164,10 +149,7 @@ fn check_length(tensor: &TensorInfo, bytes: &[u8]) -> Result<()> {
     if bytes.len() as u64 == tensor.bytes {
         return Ok(());
     }
-    Err(Error::tensor(
-        &tensor.name,
-        format!("got {} bytes of data, expected {}", bytes.len(), tensor.bytes),
-    ))
+    Err(Error::tensor(&tensor.name, format!("got {} bytes of data, expected {}", bytes.len(), tensor.bytes)))
 }
 
 fn check_key(key: &str) -> Result<()> {
@@ -175,10 +157,7 @@ fn check_key(key: &str) -> Result<()> {
         return Ok(());
     }
     let start: String = key.chars().take(40).collect();
-    Err(Error::metadata(
-        start,
-        format!("has {} bytes, expected 1 to {KEY_LIMIT}", key.len()),
-    ))
+    Err(Error::metadata(start, format!("has {} bytes, expected 1 to {KEY_LIMIT}", key.len())))
 }
 
 fn put_string(out: &mut Vec<u8>, text: &str) {
@@ -226,13 +205,7 @@ fn put_array(out: &mut Vec<u8>, array: &Array) {
 fn put_tensor(out: &mut Vec<u8>, tensor: &TensorInfo) {
     put_string(out, &tensor.name);
     out.extend((tensor.shape.len() as u32).to_le_bytes());
-    out.extend(
-        tensor
-            .shape
-            .iter()
-            .rev()
-            .flat_map(|&dim| (dim as u64).to_le_bytes()),
-    );
+    out.extend(tensor.shape.iter().rev().flat_map(|&dim| (dim as u64).to_le_bytes()));
     out.extend(tensor.dtype.code().to_le_bytes());
     out.extend(tensor.offset.to_le_bytes());
 }

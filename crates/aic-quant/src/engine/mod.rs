@@ -1,0 +1,24 @@
+//! Running a model: a decoder of the llama family on candle's tensors.
+mod config;
+mod decoder;
+mod footprint;
+mod generation;
+mod info;
+mod model;
+mod options;
+mod rope;
+mod sampler;
+mod score;
+mod stop;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tiny;
+mod weights;
+
+pub use footprint::{Footprint, footprint};
+pub use generation::{FinishReason, Generation, Piece, Timings, Usage};
+pub use info::ModelInfo;
+pub use model::Model;
+pub use options::{GenerateOptions, ModelOptions, Progress};
+pub use score::Score;

@@ -1,0 +1,233 @@
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use candle_core::Tensor;
+
+use super::config::Config;
+use super::decoder::{CHUNK, Cache, Decoder};
+use super::footprint::{estimate, held};
+use super::weights::Weights;
+use super::{GenerateOptions, Generation, ModelInfo, ModelOptions, Score};
+use crate::chat::{ChatTemplate, Message};
+use crate::codec::blocks::compute;
+use crate::gguf::Bytes;
+use crate::memory::fits;
+use crate::tokenizer::Tokenizer;
+use crate::{DType, Error, Result, TensorSource};
+
+/// A language model in memory.
+///
+/// Cloning is cheap and shares the weights. Every generation has its own key-value cache, so one model serves several
+/// threads at once. All methods block until they are done; in async code, call them on a blocking thread. Threads of
+/// the tensor library are process-wide and set by `RAYON_NUM_THREADS`.
+///
+/// ```no_run
+/// use aic_quant::{GenerateOptions, Message, Model};
+///
+/// let model = Model::open("model.gguf")?;
+/// let question = Message::user("Why is the sky blue?");
+/// for piece in model.generate(&[question], &GenerateOptions::default())? {
+///     print!("{}", piece?.text);
+/// }
+/// # Ok::<(), aic_quant::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Model(Arc<Inner>);
+
+struct Inner {
+    decoder: Decoder,
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    info: ModelInfo,
+    max_context: usize,
+}
+
+impl Model {
+    /// Loads the GGUF file, or the Hugging Face folder, at `path` with the default options.
+    ///
+    /// # Errors
+    /// As [`ModelOptions::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::options().open(path)
+    }
+
+    /// Loads a GGUF file held in memory, for example one linked into the program, with the default options.
+    ///
+    /// # Errors
+    /// As [`ModelOptions::open`].
+    pub fn from_bytes(bytes: impl Into<Bytes>) -> Result<Self> {
+        Self::options().from_bytes(bytes)
+    }
+
+    /// Options to load a model with.
+    pub fn options() -> ModelOptions {
+        ModelOptions::new()
+    }
+
+    pub(super) fn load(source: &dyn TensorSource, options: &ModelOptions) -> Result<Self> {
+        let started = Instant::now();
+        let config = Config::new(source)?;
+        let device = options.device.open()?;
+        let max_context = options.max_context.min(config.context);
+        let footprint = estimate(source, &config, options.dtype, options.device, max_context);
+        if let Some(memory) = &options.memory {
+            fits(memory.as_ref(), options.device, footprint.total_bytes())?;
+        }
+        let tokenizer = Tokenizer::new(source.metadata(), config.vocabulary)?;
+        let template = ChatTemplate::new(source.metadata())?;
+        let info = ModelInfo::new(source, &config, &footprint, &held_types(source, options.dtype))?;
+        let mut weights = Weights::new(source, &device, options.dtype, options.on_progress.as_deref());
+        let decoder = Decoder::load(&config, &mut weights, device.clone())?;
+        tracing::info!(
+            name = info.name.as_deref(),
+            dtype = %info.dtype,
+            resident_bytes = info.resident_bytes,
+            seconds = started.elapsed().as_secs_f64(),
+            "loaded model"
+        );
+        Ok(Self(Arc::new(Inner { decoder, tokenizer, template, info, max_context })))
+    }
+
+    /// What is known about the model.
+    pub fn info(&self) -> &ModelInfo {
+        &self.0.info
+    }
+
+    /// Most tokens of prompt and answer together.
+    pub fn max_context(&self) -> usize {
+        self.0.max_context
+    }
+
+    /// The tokens of `text`, with the beginning-of-text token if the model wants one.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`].
+    pub fn tokenize(&self, text: &str) -> Result<Vec<u32>> {
+        self.0.tokenizer.encode(text)
+    }
+
+    /// Starts the answer to `messages`, as the model's chat template puts them.
+    ///
+    /// A model without a template is shown one line for each message, `user: …`, and a final `assistant:`. Nothing is
+    /// computed before the first call of `next`.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] without messages, [`Error::PromptTooLong`], [`Error::Option`], [`Error::Template`].
+    pub fn generate(&self, messages: &[Message], options: &GenerateOptions) -> Result<Generation> {
+        if messages.is_empty() {
+            return Err(Error::Empty { what: "conversation" });
+        }
+        let special = self.0.tokenizer.special();
+        let prompt = self.0.template.render(messages, special.bos_text(), special.eos_text())?;
+        self.complete(&prompt, options)
+    }
+
+    /// Starts the continuation of `prompt`, without a template.
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate).
+    pub fn complete(&self, prompt: &str, options: &GenerateOptions) -> Result<Generation> {
+        options.check()?;
+        let tokens = self.tokens(prompt, "prompt", self.0.max_context - 1)?;
+        Ok(Generation::new(self.clone(), tokens, options))
+    }
+
+    /// A vector for `text`: the mean of its tokens' last hidden states, scaled to length 1.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] for an empty text, [`Error::PromptTooLong`].
+    pub fn embed(&self, text: &str) -> Result<Vec<f32>> {
+        let tokens = self.tokens(text, "text", self.0.max_context)?;
+        let mut cache = self.new_cache();
+        let mut sum = vec![0.0_f64; self.0.info.hidden];
+        for chunk in tokens.chunks(CHUNK) {
+            let hidden = self.hidden(chunk, &mut cache)?.sum(0).and_then(|sum| sum.to_vec1::<f32>());
+            let hidden = hidden.map_err(compute("embedding a text"))?;
+            sum.iter_mut().zip(hidden).for_each(|(sum, x)| *sum += f64::from(x));
+        }
+        let length = sum.iter().map(|x| x * x).sum::<f64>().sqrt();
+        Ok(sum.iter().map(|x| (x / length) as f32).collect())
+    }
+
+    /// How well the model predicts `text`: the negative log likelihood of its tokens.
+    ///
+    /// A text longer than the context is cut into windows that know nothing of each other; the first token of each is not
+    /// counted, because nothing predicts it.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] if no token can be predicted.
+    pub fn score(&self, text: &str) -> Result<Score> {
+        Score::new(self, text)
+    }
+
+    /// The perplexity of `text`: e to the mean negative log likelihood. See [`score`](Self::score).
+    ///
+    /// # Errors
+    /// As [`score`](Self::score).
+    pub fn perplexity(&self, text: &str) -> Result<f64> {
+        Ok(self.score(text)?.perplexity())
+    }
+
+    pub(super) fn tokenizer(&self) -> &Tokenizer {
+        &self.0.tokenizer
+    }
+
+    pub(super) fn new_cache(&self) -> Cache {
+        self.0.decoder.cache()
+    }
+
+    /// Last hidden states of at most [`CHUNK`] tokens.
+    pub(super) fn hidden(&self, tokens: &[u32], cache: &mut Cache) -> Result<Tensor> {
+        self.0.decoder.hidden(tokens, cache).map_err(compute("running the model"))
+    }
+
+    /// The logits after each of `hidden`, one vector for each.
+    pub(super) fn logits(&self, hidden: &Tensor) -> Result<Vec<Vec<f32>>> {
+        let logits = self.0.decoder.logits(hidden).and_then(|logits| logits.to_vec2::<f32>());
+        logits.map_err(compute("running the model"))
+    }
+
+    /// Runs `tokens` and returns the logits after the last.
+    pub(super) fn next_logits(&self, tokens: &[u32], cache: &mut Cache) -> Result<Vec<f32>> {
+        let mut last = None;
+        for chunk in tokens.chunks(CHUNK) {
+            last = Some((self.hidden(chunk, cache)?, chunk.len()));
+        }
+        let (hidden, length) = last.ok_or(Error::Empty { what: "prompt" })?;
+        let row = hidden.narrow(0, length - 1, 1).map_err(compute("running the model"))?;
+        Ok(self.logits(&row)?.swap_remove(0))
+    }
+
+    fn tokens(&self, text: &str, what: &'static str, limit: usize) -> Result<Vec<u32>> {
+        let tokens = self.tokenize(text)?;
+        match tokens.len() {
+            0 => Err(Error::Empty { what }),
+            count if count > limit => Err(Error::PromptTooLong { tokens: count, limit }),
+            _ => Ok(tokens),
+        }
+    }
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model")
+            .field("info", &self.0.info)
+            .field("max_context", &self.0.max_context)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Numbers held in each type.
+fn held_types(source: &dyn TensorSource, dtype: Option<DType>) -> Vec<(DType, u64)> {
+    let mut types: Vec<(DType, u64)> = Vec::new();
+    for tensor in source.tensors() {
+        let held = held(tensor, dtype);
+        match types.iter_mut().find(|(known, _)| *known == held) {
+            Some((_, elements)) => *elements += tensor.elements(),
+            None => types.push((held, tensor.elements())),
+        }
+    }
+    types
+}

@@ -1,0 +1,119 @@
+use std::collections::HashMap;
+
+use candle_core::quantized::QMatMul;
+use candle_core::{Device, Tensor};
+
+use super::options::{OnProgress, Progress};
+use crate::codec::blocks::{compute, ggml, qtensor};
+use crate::quantize::{choose, convert};
+use crate::{DType, Error, Result, TensorInfo, TensorSource, decode};
+
+/// The tensor with one row for each token.
+pub(super) const EMBEDDING: &str = "token_embd.weight";
+
+/// Takes tensors out of a source, one at a time: reads, checks the shape, quantizes if asked to, puts it on the device.
+pub(super) struct Weights<'a> {
+    source: &'a dyn TensorSource,
+    by_name: HashMap<&'a str, &'a TensorInfo>,
+    device: &'a Device,
+    dtype: Option<DType>,
+    on_progress: Option<&'a OnProgress>,
+    done_bytes: u64,
+    total_bytes: u64,
+}
+
+impl<'a> Weights<'a> {
+    pub(super) fn new(
+        source: &'a dyn TensorSource,
+        device: &'a Device,
+        dtype: Option<DType>,
+        on_progress: Option<&'a OnProgress>,
+    ) -> Self {
+        let tensors = source.tensors();
+        Self {
+            source,
+            by_name: tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect(),
+            device,
+            dtype,
+            on_progress,
+            done_bytes: 0,
+            total_bytes: tensors.iter().map(|tensor| tensor.bytes).sum(),
+        }
+    }
+
+    /// The matrix called `name`, of `shape` `[out_features, in_features]`.
+    pub(super) fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<QMatMul> {
+        let tensor = self.find(name)?;
+        check_shape(tensor, &shape)?;
+        let bytes = self.source.read(tensor)?;
+        let dtype = self.dtype.map_or(tensor.dtype, |wanted| choose(tensor, wanted).dtype);
+        let matrix = self.load(&convert(tensor, bytes, dtype)?, dtype, &shape)?;
+        self.advance(tensor);
+        Ok(matrix)
+    }
+
+    /// As [`matrix`](Self::matrix), if there is a tensor of that name.
+    pub(super) fn optional_matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Option<QMatMul>> {
+        self.has(name).then(|| self.matrix(name, shape)).transpose()
+    }
+
+    /// The vector called `name`, in full precision.
+    pub(super) fn vector(&mut self, name: &str, length: usize) -> Result<Tensor> {
+        let values = self.numbers(name, length)?;
+        Tensor::from_vec(values, length, self.device).map_err(compute("loading a tensor"))
+    }
+
+    /// As [`vector`](Self::vector), if there is a tensor of that name.
+    pub(super) fn optional_vector(&mut self, name: &str, length: usize) -> Result<Option<Tensor>> {
+        self.has(name).then(|| self.vector(name, length)).transpose()
+    }
+
+    /// The numbers of the vector called `name`, if there is one.
+    pub(super) fn optional_numbers(&mut self, name: &str, length: usize) -> Result<Option<Vec<f32>>> {
+        self.has(name).then(|| self.numbers(name, length)).transpose()
+    }
+
+    fn numbers(&mut self, name: &str, length: usize) -> Result<Vec<f32>> {
+        let tensor = self.find(name)?;
+        check_shape(tensor, &[length])?;
+        let values = decode(&self.source.read(tensor)?, tensor.dtype)?;
+        self.advance(tensor);
+        Ok(values)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
+    fn find(&self, name: &str) -> Result<&'a TensorInfo> {
+        self.by_name.get(name).copied().ok_or_else(|| Error::MissingTensor { name: name.to_owned() })
+    }
+
+    /// Plain numbers are held as f32, for which there are fast kernels everywhere; quantized ones as they are.
+    fn load(&self, bytes: &[u8], dtype: DType, shape: &[usize]) -> Result<QMatMul> {
+        if ggml(dtype).is_some() && dtype.is_quantized() {
+            let tensor = qtensor(bytes, dtype, shape, self.device)?;
+            return QMatMul::from_qtensor(tensor).map_err(compute("loading a tensor"));
+        }
+        let values = decode(bytes, dtype)?;
+        Tensor::from_vec(values, shape, self.device).map(QMatMul::Tensor).map_err(compute("loading a tensor"))
+    }
+
+    fn advance(&mut self, tensor: &TensorInfo) {
+        self.done_bytes += tensor.bytes;
+        if let Some(on_progress) = self.on_progress {
+            on_progress(Progress {
+                done_bytes: self.done_bytes,
+                total_bytes: self.total_bytes,
+                tensor: &tensor.name,
+            });
+        }
+    }
+}
+
+fn check_shape(tensor: &TensorInfo, expected: &[usize]) -> Result<()> {
+    if tensor.shape == expected {
+        return Ok(());
+    }
+    Err(Error::tensor(&tensor.name, format!("has shape {:?}, expected {expected:?}", tensor.shape)))
+}

@@ -1,0 +1,172 @@
+//! Reading safetensors files: the weights of a Hugging Face model.
+use std::path::Path;
+
+use ::safetensors::Dtype;
+use ::safetensors::tensor::Metadata;
+
+use crate::gguf::Bytes;
+use crate::storage::Storage;
+use crate::{DType, Error, Result, TensorInfo};
+
+/// Largest header the format allows, in bytes.
+const HEADER_LIMIT: u64 = 100_000_000;
+
+/// An open safetensors file with a checked header; tensor data is read on demand.
+pub struct File {
+    storage: Storage,
+    tensors: Vec<TensorInfo>,
+    data_offset: u64,
+}
+
+impl File {
+    /// Opens the file at `path` and reads its header.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read; [`Error::Malformed`] if the header is wrong, or does not cover the data exactly;
+    /// [`Error::Tensor`] for a tensor of a type that is not among [`DType`]s.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::new(Storage::open(path.as_ref())?)
+    }
+
+    /// Reads a file that is already in memory.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_bytes(bytes: impl Into<Bytes>) -> Result<Self> {
+        Self::new(Storage::memory(bytes.into()))
+    }
+
+    fn new(storage: Storage) -> Result<Self> {
+        let length = header_length(&storage)?;
+        let header = storage.read(8, length)?;
+        let parsed = serde_json::from_slice::<Metadata>(&header);
+        let metadata = parsed.map_err(|error| malformed(&storage, 8, error.to_string()))?;
+        let data_offset = 8 + length;
+        let data = storage.size_bytes() - data_offset;
+        if metadata.data_len() as u64 != data {
+            let problem =
+                format!("tensors cover {} bytes, but the file has {data} of data", metadata.data_len());
+            return Err(malformed(&storage, data_offset, problem));
+        }
+        Ok(Self { tensors: tensors(&metadata)?, storage, data_offset })
+    }
+
+    /// The tensors, in the order of their data.
+    pub fn tensors(&self) -> &[TensorInfo] {
+        &self.tensors
+    }
+
+    /// The tensor called `name`.
+    pub fn tensor(&self, name: &str) -> Option<&TensorInfo> {
+        self.tensors.iter().find(|tensor| tensor.name == name)
+    }
+
+    /// Reads the data of `tensor`, little-endian.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be read or does not reach that far any more.
+    pub fn read(&self, tensor: &TensorInfo) -> Result<Vec<u8>> {
+        self.storage.read(self.data_offset.saturating_add(tensor.offset), tensor.bytes)
+    }
+}
+
+impl std::fmt::Debug for File {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("File").field("tensors", &self.tensors.len()).finish_non_exhaustive()
+    }
+}
+
+/// The length at the start of the file, compared with what the file has.
+fn header_length(storage: &Storage) -> Result<u64> {
+    let available = storage.size_bytes().saturating_sub(8);
+    let bytes = storage.read(0, 8)?;
+    let length = u64::from_le_bytes(bytes.try_into().expect("eight bytes were read"));
+    if length > available.min(HEADER_LIMIT) {
+        let problem = format!(
+            "the header has {length} bytes, but at most {} are possible",
+            available.min(HEADER_LIMIT)
+        );
+        return Err(malformed(storage, 0, problem));
+    }
+    Ok(length)
+}
+
+fn tensors(metadata: &Metadata) -> Result<Vec<TensorInfo>> {
+    let by_name = metadata.tensors();
+    let tensor = |name: String| {
+        let info = by_name[&name];
+        let dtype = dtype(info.dtype).ok_or_else(|| {
+            Error::tensor(&name, format!("has type {:?}, expected a float or a signed integer", info.dtype))
+        })?;
+        let offset = info.data_offsets.0 as u64;
+        Ok(TensorInfo { offset, ..TensorInfo::new(name, &info.shape, dtype)? })
+    };
+    metadata.offset_keys().into_iter().map(tensor).collect()
+}
+
+fn dtype(dtype: Dtype) -> Option<DType> {
+    match dtype {
+        Dtype::F32 => Some(DType::F32),
+        Dtype::F16 => Some(DType::F16),
+        Dtype::BF16 => Some(DType::BF16),
+        Dtype::F64 => Some(DType::F64),
+        Dtype::I8 => Some(DType::I8),
+        Dtype::I16 => Some(DType::I16),
+        Dtype::I32 => Some(DType::I32),
+        Dtype::I64 => Some(DType::I64),
+        _ => None,
+    }
+}
+
+fn malformed(storage: &Storage, offset: u64, problem: String) -> Error {
+    Error::Malformed { format: "safetensors", file: storage.label(), offset, problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(header: &str, data: usize) -> Vec<u8> {
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes.resize(bytes.len() + data, 1);
+        bytes
+    }
+
+    const GOOD: &str = r#"{"a":{"dtype":"F16","shape":[2,3],"data_offsets":[0,12]},"b":{"dtype":"F32","shape":[1],"data_offsets":[12,16]}}"#;
+
+    #[test]
+    fn tensors_come_in_the_order_of_their_data() {
+        let file = File::from_bytes(file(GOOD, 16)).unwrap();
+
+        assert_eq!(file.tensors()[0].shape, [2, 3]);
+        assert_eq!(file.tensors()[1].dtype, DType::F32);
+        assert_eq!(file.read(&file.tensors()[1]).unwrap(), [1; 4]);
+    }
+
+    #[test]
+    fn bad_headers_are_typed_errors() {
+        let bad = [
+            file(GOOD, 15),
+            file(GOOD, 17),
+            file("{", 0),
+            file(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#, 8),
+            file(r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}"#, 4),
+            file(r#"{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#, 4),
+            file(r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}"#, 0),
+            u64::MAX.to_le_bytes().to_vec(),
+            200_000_000_u64.to_le_bytes().to_vec(),
+        ];
+        for bytes in bad {
+            assert!(File::from_bytes(bytes).is_err());
+        }
+    }
+
+    #[test]
+    fn file_cut_anywhere_is_an_error() {
+        let whole = file(GOOD, 16);
+        for length in 0..whole.len() {
+            assert!(File::from_bytes(whole[..length].to_vec()).is_err(), "cut at {length}");
+        }
+    }
+}
