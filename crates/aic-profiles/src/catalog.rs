@@ -61,10 +61,8 @@ impl Catalog {
     /// [`Error::Format`] if the text is not TOML, or has an unknown key or a value out of range.
     #[cfg(feature = "toml")]
     pub fn with_toml(self, text: &str) -> Result<Self> {
-        let read = toml::from_str(text).map_err(|source| Error::Format {
-            format: "TOML",
-            source: Box::new(source),
-        })?;
+        let read = toml::from_str(text)
+            .map_err(|source| Error::Format { format: "TOML", source: Box::new(source) })?;
         Ok(self.extended(read))
     }
 
@@ -74,10 +72,8 @@ impl Catalog {
     /// [`Error::Format`] if the text is not YAML, or has an unknown key or a value out of range.
     #[cfg(feature = "yaml")]
     pub fn with_yaml(self, text: &str) -> Result<Self> {
-        let read = serde_saphyr::from_str(text).map_err(|source| Error::Format {
-            format: "YAML",
-            source: Box::new(source),
-        })?;
+        let read = serde_saphyr::from_str(text)
+            .map_err(|source| Error::Format { format: "YAML", source: Box::new(source) })?;
         Ok(self.extended(read))
     }
 
@@ -107,10 +103,7 @@ impl Catalog {
     /// [`Error::UnknownProfile`] if the name or one it inherits does not exist, [`Error::Cycle`] if it inherits itself.
     pub fn overlay(&self, name: &str, onto: Profile, hardware: &Hardware) -> Result<Profile> {
         let chain = self.chain(name)?;
-        Ok(chain
-            .iter()
-            .rev()
-            .fold(onto, |profile, step| step.apply(profile, hardware)))
+        Ok(chain.iter().rev().fold(onto, |profile, step| step.apply(profile, hardware)))
     }
 
     #[cfg(any(feature = "toml", feature = "yaml"))]
@@ -127,9 +120,7 @@ impl Catalog {
             let repeated = seen.contains(&name);
             seen.push(name);
             if repeated {
-                return Err(Error::Cycle {
-                    chain: seen.into_iter().map(str::to_owned).collect(),
-                });
+                return Err(Error::Cycle { chain: seen.into_iter().map(str::to_owned).collect() });
             }
             let step = self.step(name)?;
             next = step.inherits();
@@ -142,25 +133,15 @@ impl Catalog {
         if let Some((name, definition)) = self.user.get_key_value(name) {
             return Ok(Step::User(name, definition));
         }
-        let class = Class::ALL
-            .into_iter()
-            .find(|class| class.name() == name)
-            .map(Step::Class);
-        let use_case = || {
-            UseCase::ALL
-                .into_iter()
-                .find(|use_case| use_case.name() == name)
-                .map(Step::UseCase)
-        };
+        let class = Class::ALL.into_iter().find(|class| class.name() == name).map(Step::Class);
+        let use_case =
+            || UseCase::ALL.into_iter().find(|use_case| use_case.name() == name).map(Step::UseCase);
         class.or_else(use_case).ok_or_else(|| self.unknown(name))
     }
 
     fn unknown(&self, name: &str) -> Error {
         let suggestion = suggestion::closest(name, self.names()).map(str::to_owned);
-        Error::UnknownProfile {
-            name: name.to_owned(),
-            suggestion,
-        }
+        Error::UnknownProfile { name: name.to_owned(), suggestion }
     }
 }
 
@@ -200,10 +181,7 @@ impl<'de> Visitor<'de> for DefinitionVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Definition, A::Error> {
         let mut inherits = None;
-        let keys = CheckedKeys {
-            map,
-            inherits: &mut inherits,
-        };
+        let keys = CheckedKeys { map, inherits: &mut inherits };
         let settings = Settings::deserialize(MapAccessDeserializer::new(keys))?;
         Ok(Definition { inherits, settings })
     }
@@ -251,10 +229,7 @@ mod tests {
     use std::num::NonZeroU32;
 
     fn inheriting(parent: &str) -> Definition {
-        Definition {
-            inherits: Some(parent.to_owned()),
-            settings: Settings::default(),
-        }
+        Definition { inherits: Some(parent.to_owned()), settings: Settings::default() }
     }
 
     fn laptop() -> Hardware {
@@ -272,10 +247,7 @@ mod tests {
         let catalog = Catalog::builtin().with("parent", parent).with("child", child);
         let profile = catalog.resolve("child", &laptop()).unwrap();
 
-        assert_eq!(
-            (profile.cache_bytes.value, &profile.level.value),
-            (2, &Level::Q6_K)
-        );
+        assert_eq!((profile.cache_bytes.value, &profile.level.value), (2, &Level::Q6_K));
         assert_eq!(profile.cache_bytes.origin, Origin::User("child".into()));
         assert_eq!(profile.level.origin, Origin::User("parent".into()));
         assert_eq!(profile.keep_warm_seconds.origin, Origin::UseCase(UseCase::Batch));
@@ -293,9 +265,7 @@ mod tests {
 
     #[test]
     fn a_circle_is_refused_with_its_names() {
-        let catalog = Catalog::builtin()
-            .with("a", inheriting("b"))
-            .with("b", inheriting("a"));
+        let catalog = Catalog::builtin().with("a", inheriting("b")).with("b", inheriting("a"));
 
         let error = catalog.resolve("a", &laptop()).unwrap_err();
 
@@ -306,10 +276,7 @@ mod tests {
     fn an_unknown_name_is_refused_with_its_neighbour() {
         let error = Catalog::builtin().resolve("labtop", &laptop()).unwrap_err();
 
-        assert_eq!(
-            error.to_string(),
-            "no profile is called `labtop`; did you mean `laptop`?"
-        );
+        assert_eq!(error.to_string(), "no profile is called `labtop`; did you mean `laptop`?");
     }
 
     #[cfg(feature = "toml")]
@@ -332,13 +299,9 @@ mod tests {
     #[cfg(feature = "toml")]
     #[test]
     fn values_out_of_range_are_refused() {
-        for text in [
-            "threads = 0",
-            "level = \"Q4-K\"",
-            "gpu_layers = \"some\"",
-            "cache_bytes = -1",
-            "use_case = 1",
-        ] {
+        for text in
+            ["threads = 0", "level = \"Q4-K\"", "gpu_layers = \"some\"", "cache_bytes = -1", "use_case = 1"]
+        {
             assert!(!toml_complaint(&format!("[mine]\n{text}")).is_empty(), "{text}");
         }
     }
@@ -349,11 +312,7 @@ mod tests {
         let text =
             "[mine]\ninherits = \"gpu-large\"\ngpu_layers = 12\nlevel = \"q5_k\"\nuse_case = \"batch\"";
 
-        let profile = Catalog::builtin()
-            .with_toml(text)
-            .unwrap()
-            .resolve("mine", &laptop())
-            .unwrap();
+        let profile = Catalog::builtin().with_toml(text).unwrap().resolve("mine", &laptop()).unwrap();
 
         assert_eq!(profile.gpu_layers.value, crate::profile::GpuLayers::Count(12));
         assert_eq!(profile.level.value, Level::Q5_K);
@@ -364,12 +323,8 @@ mod tests {
     #[cfg(all(feature = "toml", feature = "yaml"))]
     #[test]
     fn yaml_and_toml_say_the_same() {
-        let toml = Catalog::builtin()
-            .with_toml("[mine]\ninherits = \"chat\"\ngpu_layers = \"all\"")
-            .unwrap();
-        let yaml = Catalog::builtin()
-            .with_yaml("mine:\n  inherits: chat\n  gpu_layers: all\n")
-            .unwrap();
+        let toml = Catalog::builtin().with_toml("[mine]\ninherits = \"chat\"\ngpu_layers = \"all\"").unwrap();
+        let yaml = Catalog::builtin().with_yaml("mine:\n  inherits: chat\n  gpu_layers: all\n").unwrap();
 
         assert_eq!(toml, yaml);
     }
@@ -394,17 +349,8 @@ mod tests {
 
     #[test]
     fn a_users_profile_may_replace_a_built_in_one() {
-        let settings = Settings {
-            threads: NonZeroU32::new(3),
-            ..Settings::default()
-        };
-        let catalog = Catalog::builtin().with(
-            "chat",
-            Definition {
-                inherits: None,
-                settings,
-            },
-        );
+        let settings = Settings { threads: NonZeroU32::new(3), ..Settings::default() };
+        let catalog = Catalog::builtin().with("chat", Definition { inherits: None, settings });
 
         let profile = catalog.resolve("chat", &laptop()).unwrap();
 

@@ -31,13 +31,7 @@ pub enum Class {
 
 impl Class {
     /// Every class, smallest first.
-    pub const ALL: [Self; 5] = [
-        Self::Tiny,
-        Self::Laptop,
-        Self::Workstation,
-        Self::GpuSmall,
-        Self::GpuLarge,
-    ];
+    pub const ALL: [Self; 5] = [Self::Tiny, Self::Laptop, Self::Workstation, Self::GpuSmall, Self::GpuLarge];
 
     /// The class of a machine, by its largest GPU or else by its main memory.
     pub fn of(hardware: &Hardware) -> Self {
@@ -113,13 +107,8 @@ mod tests {
         assert_eq!(Class::of(&machine(2)), Class::Tiny);
         assert_eq!(Class::of(&machine(16)), Class::Laptop);
         assert_eq!(Class::of(&machine(48)), Class::Workstation);
-        assert_eq!(
-            Class::of(&machine(16).gpu(Gpu::unmeasured("some GPU"))),
-            Class::GpuSmall
-        );
-        let two = machine(64)
-            .gpu(Gpu::new("small", 8 * GIB, GIB))
-            .gpu(Gpu::new("large", 80 * GIB, 0));
+        assert_eq!(Class::of(&machine(16).gpu(Gpu::unmeasured("some GPU"))), Class::GpuSmall);
+        let two = machine(64).gpu(Gpu::new("small", 8 * GIB, GIB)).gpu(Gpu::new("large", 80 * GIB, 0));
         assert_eq!(Class::of(&two), Class::GpuLarge);
     }
 }

@@ -21,10 +21,7 @@ impl From<&Machine> for Hardware {
                 available_bytes: memory.map(|memory| memory.available_bytes),
             },
             gpus: machine.gpus().iter().map(gpu).collect(),
-            os: machine
-                .os
-                .clone()
-                .unwrap_or_else(|| std::env::consts::OS.to_owned()),
+            os: machine.os.clone().unwrap_or_else(|| std::env::consts::OS.to_owned()),
         }
     }
 }
@@ -33,15 +30,8 @@ fn cpu(machine: &Machine) -> Cpu {
     let processor = &machine.processor;
     Cpu {
         name: processor.brand.clone(),
-        cores: cores(
-            processor.physical_cores.or(processor.logical_cores),
-            processor.limit_cores,
-        ),
-        isa: processor
-            .features
-            .iter()
-            .map(|&feature| feature.to_owned())
-            .collect(),
+        cores: cores(processor.physical_cores.or(processor.logical_cores), processor.limit_cores),
+        isa: processor.features.iter().map(|&feature| feature.to_owned()).collect(),
     }
 }
 

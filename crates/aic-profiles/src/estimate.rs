@@ -17,11 +17,7 @@ pub struct KvShape {
 
 impl KvShape {
     /// For a model that keeps no cache, such as an encoder.
-    pub const NONE: Self = Self {
-        layers: 0,
-        kv_heads: 0,
-        head_dim: 0,
-    };
+    pub const NONE: Self = Self { layers: 0, kv_heads: 0, head_dim: 0 };
 }
 
 /// How an engine holds quantized weights in main memory.
@@ -82,9 +78,7 @@ pub fn kv_bytes(shape: &KvShape, tokens: u32, level: &Level, sequences: u32) -> 
         return None;
     }
     let row = level.bytes(u64::from(shape.kv_heads).checked_mul(u64::from(shape.head_dim))?)?;
-    let rows = 2_u64
-        .checked_mul(u64::from(shape.layers))?
-        .checked_mul(u64::from(tokens))?;
+    let rows = 2_u64.checked_mul(u64::from(shape.layers))?.checked_mul(u64::from(tokens))?;
     rows.checked_mul(u64::from(sequences))?.checked_mul(row)
 }
 
@@ -114,29 +108,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const LLAMA_3_8B: KvShape = KvShape {
-        layers: 32,
-        kv_heads: 8,
-        head_dim: 128,
-    };
+    const LLAMA_3_8B: KvShape = KvShape { layers: 32, kv_heads: 8, head_dim: 128 };
 
     #[test]
     fn llama_3_8b_keeps_128_kib_of_cache_for_each_token() {
         assert_eq!(kv_bytes(&LLAMA_3_8B, 1, &Level::F16, 1), Some(128 << 10));
         assert_eq!(kv_bytes(&LLAMA_3_8B, 8192, &Level::F16, 1), Some(1 << 30));
-        assert_eq!(
-            kv_bytes(&LLAMA_3_8B, 8192, &Level::Q8_0, 1),
-            Some((1 << 30) / 32 * 17)
-        );
+        assert_eq!(kv_bytes(&LLAMA_3_8B, 8192, &Level::Q8_0, 1), Some((1 << 30) / 32 * 17));
     }
 
     #[test]
     fn a_head_that_blocks_do_not_divide_has_no_estimate() {
-        let phi_2 = KvShape {
-            layers: 32,
-            kv_heads: 32,
-            head_dim: 80,
-        };
+        let phi_2 = KvShape { layers: 32, kv_heads: 32, head_dim: 80 };
 
         assert_eq!(kv_bytes(&phi_2, 2048, &Level::Q8_0, 1), None);
         assert!(kv_bytes(&phi_2, 2048, &Level::F16, 1).is_some());
@@ -152,9 +135,7 @@ mod tests {
         let amx = Hardware::new(8, 1 << 34).isa(["amx_int8"]);
 
         // The measured matrix: 8192 x 8192 weights, 36 MiB as Q4_K and 169 MiB after use.
-        let resident = Engine::Candle
-            .resident_bytes(36 << 20, &Level::Q4_K, &amx)
-            .unwrap();
+        let resident = Engine::Candle.resident_bytes(36 << 20, &Level::Q4_K, &amx).unwrap();
 
         assert_eq!(resident >> 20, 168);
     }

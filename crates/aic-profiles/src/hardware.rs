@@ -56,15 +56,8 @@ impl Hardware {
     /// Describes a machine without GPUs, its available memory unknown, running this program's operating system.
     pub fn new(cores: u32, memory_total_bytes: u64) -> Self {
         Self {
-            cpu: Cpu {
-                name: None,
-                cores: Some(cores),
-                isa: Vec::new(),
-            },
-            memory: Memory {
-                total_bytes: Some(memory_total_bytes),
-                available_bytes: None,
-            },
+            cpu: Cpu { name: None, cores: Some(cores), isa: Vec::new() },
+            memory: Memory { total_bytes: Some(memory_total_bytes), available_bytes: None },
             gpus: Vec::new(),
             os: std::env::consts::OS.to_owned(),
         }
@@ -107,19 +100,11 @@ impl Hardware {
 impl Gpu {
     /// A GPU whose sizes are known.
     pub fn new(name: impl Into<String>, total_bytes: u64, free_bytes: u64) -> Self {
-        Self {
-            name: name.into(),
-            total_bytes: Some(total_bytes),
-            free_bytes: Some(free_bytes),
-        }
+        Self { name: name.into(), total_bytes: Some(total_bytes), free_bytes: Some(free_bytes) }
     }
 
     /// A GPU of which only the name is known.
     pub fn unmeasured(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            total_bytes: None,
-            free_bytes: None,
-        }
+        Self { name: name.into(), total_bytes: None, free_bytes: None }
     }
 }

@@ -70,9 +70,7 @@ impl Level {
     pub fn new(name: &str) -> Result<Self> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if !(2..=16).contains(&name.len()) || !name.chars().all(allowed) {
-            return Err(Error::Level {
-                name: name.to_owned(),
-            });
+            return Err(Error::Level { name: name.to_owned() });
         }
         Ok(Self(Cow::Owned(name.to_ascii_uppercase())))
     }
@@ -84,16 +82,13 @@ impl Level {
 
     /// Bits for each weight, scales included; `None` for a level this crate has no numbers for.
     pub fn bits_per_weight(&self) -> Option<f64> {
-        self.block()
-            .map(|block| f64::from(block.bytes) * 8.0 / f64::from(block.elements))
+        self.block().map(|block| f64::from(block.bytes) * 8.0 / f64::from(block.elements))
     }
 
     /// Bytes of `elements` weights, whole blocks; `None` for an unknown level or beyond `u64`.
     pub fn bytes(&self, elements: u64) -> Option<u64> {
         let block = self.block()?;
-        elements
-            .div_ceil(u64::from(block.elements))
-            .checked_mul(u64::from(block.bytes))
+        elements.div_ceil(u64::from(block.elements)).checked_mul(u64::from(block.bytes))
     }
 
     /// Mean Kullback-Leibler divergence from F16, measured on Llama 3 8B and Wikitext-2 by llama.cpp
@@ -162,10 +157,7 @@ mod tests {
 
     #[test]
     fn known_levels_are_listed_from_large_to_small() {
-        let bits: Vec<_> = Level::KNOWN
-            .iter()
-            .map(|level| level.bits_per_weight().unwrap())
-            .collect();
+        let bits: Vec<_> = Level::KNOWN.iter().map(|level| level.bits_per_weight().unwrap()).collect();
 
         assert!(bits.is_sorted_by(|a, b| a >= b), "{bits:?}");
     }

@@ -113,12 +113,7 @@ impl ModelNeeds {
         Estimate {
             weights_bytes: self.stored_bytes(level),
             kv_bytes: kv.and_then(|shape| {
-                kv_bytes(
-                    shape,
-                    self.context_length.get(),
-                    &self.kv_level,
-                    self.concurrency.get(),
-                )
+                kv_bytes(shape, self.context_length.get(), &self.kv_level, self.concurrency.get())
             }),
         }
     }
@@ -127,10 +122,7 @@ impl ModelNeeds {
     pub fn estimate_on_cpu(&self, level: &Level, hardware: &Hardware) -> Estimate {
         let stored = self.estimate(level);
         let resident = |bytes| self.engine.resident_bytes(bytes, level, hardware);
-        Estimate {
-            weights_bytes: stored.weights_bytes.and_then(resident),
-            ..stored
-        }
+        Estimate { weights_bytes: stored.weights_bytes.and_then(resident), ..stored }
     }
 
     fn stored_bytes(&self, level: &Level) -> Option<u64> {

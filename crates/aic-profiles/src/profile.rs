@@ -100,16 +100,11 @@ impl Profile {
     /// The defaults, then the machine's class, then the use case.
     pub fn for_machine(hardware: &Hardware, use_case: UseCase) -> Self {
         let class = Class::of(hardware);
-        Self::default()
-            .overlay(&class.settings(hardware), &Origin::Class(class))
-            .with_use_case(use_case)
+        Self::default().overlay(&class.settings(hardware), &Origin::Class(class)).with_use_case(use_case)
     }
 
     pub(crate) fn with_use_case(self, use_case: UseCase) -> Self {
-        let layer = Settings {
-            use_case: Some(use_case),
-            ..use_case.settings()
-        };
+        let layer = Settings { use_case: Some(use_case), ..use_case.settings() };
         self.overlay(&layer, &Origin::UseCase(use_case))
     }
 }
@@ -172,20 +167,11 @@ mod tests {
     #[test]
     fn a_later_layer_wins_and_leaves_its_origin() {
         let laptop = Hardware::new(8, 16 << 30);
-        let run = Settings {
-            threads: NonZeroU32::new(2),
-            ..Settings::default()
-        };
+        let run = Settings { threads: NonZeroU32::new(2), ..Settings::default() };
 
         let profile = Profile::for_machine(&laptop, UseCase::Batch).overlay(&run, &Origin::Run);
 
-        assert_eq!(
-            profile.threads,
-            Setting {
-                value: at_least_one(2),
-                origin: Origin::Run
-            }
-        );
+        assert_eq!(profile.threads, Setting { value: at_least_one(2), origin: Origin::Run });
         assert_eq!(profile.context_length.origin, Origin::UseCase(UseCase::Batch));
         assert_eq!(profile.cache_bytes.origin, Origin::Class(Class::Laptop));
         assert_eq!(profile.kv_level.origin, Origin::Builtin);
@@ -195,13 +181,7 @@ mod tests {
     fn a_machine_without_known_cores_keeps_the_built_in_thread() {
         let profile = Profile::for_machine(&Hardware::new(0, 1 << 30), UseCase::Chat);
 
-        assert_eq!(
-            profile.threads,
-            Setting {
-                value: at_least_one(1),
-                origin: Origin::Builtin
-            }
-        );
+        assert_eq!(profile.threads, Setting { value: at_least_one(1), origin: Origin::Builtin });
     }
 
     #[test]

@@ -108,13 +108,7 @@ pub fn recommend(hardware: &Hardware, needs: &ModelNeeds, goal: Goal) -> Result<
     let profile = Profile::for_machine(hardware, needs.use_case)
         .overlay(&settings(needs, &choice), &Origin::Recommended);
     let reasons = reasons(needs, goal, &choice);
-    Ok(Recommendation {
-        profile,
-        choice,
-        candidates,
-        reasons,
-        rejected,
-    })
+    Ok(Recommendation { profile, choice, candidates, reasons, rejected })
 }
 
 impl Candidate {
@@ -126,19 +120,12 @@ impl Candidate {
     fn rejection(&self) -> Rejection {
         let why = match (self.estimate.total_bytes(), self.usable_bytes) {
             (Some(needed), Some(usable)) => {
-                format!(
-                    "needs {}, and {} are free after the reserve",
-                    Bytes(needed),
-                    Bytes(usable)
-                )
+                format!("needs {}, and {} are free after the reserve", Bytes(needed), Bytes(usable))
             }
             (None, _) => "its memory is not known".to_owned(),
             (_, None) => "the device's free memory is not known".to_owned(),
         };
-        Rejection {
-            what: self.to_string(),
-            why,
-        }
+        Rejection { what: self.to_string(), why }
     }
 }
 
@@ -154,10 +141,7 @@ fn offered(needs: &ModelNeeds) -> (Vec<Level>, Vec<Rejection>) {
         what: level.to_string(),
         why: format!("the file is {of}, and more bits cannot bring back what it has lost"),
     };
-    (
-        kept.into_iter().cloned().collect(),
-        lost.iter().map(rejection).collect(),
-    )
+    (kept.into_iter().cloned().collect(), lost.iter().map(rejection).collect())
 }
 
 /// Every level on every device, best first.
@@ -167,9 +151,7 @@ fn ranked(hardware: &Hardware, needs: &ModelNeeds, levels: &[Level], goal: Goal)
         .iter()
         .enumerate()
         .flat_map(|(rank, device)| {
-            levels
-                .iter()
-                .map(move |level| (rank, candidate(hardware, needs, level, device)))
+            levels.iter().map(move |level| (rank, candidate(hardware, needs, level, device)))
         })
         .collect();
     candidates.sort_by_key(|(device_rank, candidate)| rank(goal, *device_rank, candidate));
@@ -180,47 +162,29 @@ fn ranked(hardware: &Hardware, needs: &ModelNeeds, levels: &[Level], goal: Goal)
 fn devices(hardware: &Hardware) -> Vec<Device> {
     let mut gpus: Vec<_> = hardware.gpus.iter().enumerate().collect();
     gpus.sort_by_key(|(_, gpu)| std::cmp::Reverse(gpu.free_bytes));
-    let gpus = gpus.into_iter().map(|(index, gpu)| Device::Gpu {
-        index,
-        name: gpu.name.clone(),
-    });
+    let gpus = gpus.into_iter().map(|(index, gpu)| Device::Gpu { index, name: gpu.name.clone() });
     gpus.chain([Device::Cpu]).collect()
 }
 
 fn candidate(hardware: &Hardware, needs: &ModelNeeds, level: &Level, device: &Device) -> Candidate {
     let (estimate, free, reserve) = match device {
-        Device::Gpu { index, .. } => (
-            needs.estimate(level),
-            hardware.gpus[*index].free_bytes,
-            Some(GPU_RESERVE_BYTES),
-        ),
+        Device::Gpu { index, .. } => {
+            (needs.estimate(level), hardware.gpus[*index].free_bytes, Some(GPU_RESERVE_BYTES))
+        }
         Device::Cpu => {
             let memory = hardware.memory;
             let reserve = memory.total_bytes.map(|total| total / MEMORY_RESERVE_DIVISOR);
-            (
-                needs.estimate_on_cpu(level, hardware),
-                memory.available_bytes,
-                reserve,
-            )
+            (needs.estimate_on_cpu(level, hardware), memory.available_bytes, reserve)
         }
     };
-    let usable_bytes = free
-        .zip(reserve)
-        .map(|(free, reserve)| free.saturating_sub(reserve));
-    Candidate {
-        level: level.clone(),
-        device: device.clone(),
-        estimate,
-        usable_bytes,
-    }
+    let usable_bytes = free.zip(reserve).map(|(free, reserve)| free.saturating_sub(reserve));
+    Candidate { level: level.clone(), device: device.clone(), estimate, usable_bytes }
 }
 
 /// The order of preference as numbers, smaller first: damaged levels last, then what the goal asks for.
 fn rank(goal: Goal, device_rank: usize, candidate: &Candidate) -> (bool, u64, u64, u64) {
     let level = &candidate.level;
-    let bits = level
-        .bits_per_weight()
-        .map_or(u64::MAX, |bits| (bits * 1000.0) as u64);
+    let bits = level.bits_per_weight().map_or(u64::MAX, |bits| (bits * 1000.0) as u64);
     let device = device_rank as u64;
     let damaged = is_damaged(level);
     // Among levels that lose too much, the one that loses least comes first, whatever the goal.
@@ -231,12 +195,7 @@ fn rank(goal: Goal, device_rank: usize, candidate: &Candidate) -> (bool, u64, u6
         // Floating point reads twice the bytes of Q8_0 and gains next to nothing, so it comes last.
         Goal::Balanced => (false, device, u64::from(bits >= 16_000), more_bits_first),
         Goal::Speed => (false, device, bits, 0),
-        Goal::Memory => (
-            false,
-            candidate.estimate.total_bytes().unwrap_or(u64::MAX),
-            device,
-            0,
-        ),
+        Goal::Memory => (false, candidate.estimate.total_bytes().unwrap_or(u64::MAX), device, 0),
     }
 }
 
@@ -257,9 +216,7 @@ fn refusal(needs: &ModelNeeds, candidates: &[Candidate]) -> Error {
             needed_bytes,
             usable_bytes,
         },
-        None => Error::Unknown {
-            what: missing_knowledge(needs, candidates),
-        },
+        None => Error::Unknown { what: missing_knowledge(needs, candidates) },
     }
 }
 
@@ -271,10 +228,7 @@ fn missing_knowledge(needs: &ModelNeeds, candidates: &[Candidate]) -> String {
     } else if needs.kv.is_none() {
         "the shape of the key-value cache is not known; use KvShape::NONE for a model without one".to_owned()
     } else if unknown(|estimate| estimate.kv_bytes) {
-        format!(
-            "a key-value cache of this shape cannot be kept, or not be estimated, as {}",
-            needs.kv_level
-        )
+        format!("a key-value cache of this shape cannot be kept, or not be estimated, as {}", needs.kv_level)
     } else if unknown(|estimate| estimate.weights_bytes) {
         "the size of the offered levels is not known".to_owned()
     } else {
@@ -311,10 +265,7 @@ fn reasons(needs: &ModelNeeds, goal: Goal, choice: &Candidate) -> Vec<String> {
 }
 
 fn fit(choice: &Candidate) -> String {
-    let Estimate {
-        weights_bytes,
-        kv_bytes,
-    } = choice.estimate;
+    let Estimate { weights_bytes, kv_bytes } = choice.estimate;
     let known = |bytes: Option<u64>| Bytes(bytes.unwrap_or_default());
     format!(
         "it fits: {} of weights and {} of key-value cache, with {} free on the {} after the reserve",
@@ -393,12 +344,8 @@ impl fmt::Display for Recommendation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tokens = self.profile.context_length.value;
         writeln!(f, "{} with {tokens} tokens of context", self.choice)?;
-        self.reasons
-            .iter()
-            .try_for_each(|reason| writeln!(f, "  because {reason}"))?;
-        self.rejected
-            .iter()
-            .try_for_each(|other| writeln!(f, "  not {}: {}", other.what, other.why))
+        self.reasons.iter().try_for_each(|reason| writeln!(f, "  because {reason}"))?;
+        self.rejected.iter().try_for_each(|other| writeln!(f, "  not {}: {}", other.what, other.why))
     }
 }
 
@@ -410,11 +357,7 @@ mod tests {
     use proptest::prelude::*;
 
     const GIB: u64 = 1 << 30;
-    const LLAMA_3_8B: KvShape = KvShape {
-        layers: 32,
-        kv_heads: 8,
-        head_dim: 128,
-    };
+    const LLAMA_3_8B: KvShape = KvShape { layers: 32, kv_heads: 8, head_dim: 128 };
 
     fn laptop(free: u64) -> Hardware {
         Hardware::new(8, 16 * GIB).memory_available(free)
@@ -431,24 +374,14 @@ mod tests {
 
     #[test]
     fn a_small_model_on_a_roomy_laptop_is_run_as_q8_0_and_told_why() {
-        let demo = ModelNeeds::new(
-            2_000_000,
-            KvShape {
-                layers: 4,
-                kv_heads: 4,
-                head_dim: 32,
-            },
-        );
+        let demo = ModelNeeds::new(2_000_000, KvShape { layers: 4, kv_heads: 4, head_dim: 32 });
 
         let advice = recommend(&laptop(12 * GIB), &demo, Goal::Balanced).unwrap();
 
         assert_eq!(advice.profile.level.value, Level::Q8_0);
         assert_eq!(advice.profile.level.origin, Origin::Recommended);
         let said = advice.to_string();
-        assert!(
-            said.contains("nearly lossless") && said.contains("53% of the bytes of F16"),
-            "{said}"
-        );
+        assert!(said.contains("nearly lossless") && said.contains("53% of the bytes of F16"), "{said}");
     }
 
     #[test]
@@ -467,35 +400,18 @@ mod tests {
         let advice = recommend(&laptop(8 * GIB), &eight_billion(), Goal::Balanced).unwrap();
 
         assert_eq!(advice.choice.level, Level::Q5_K);
-        let passed: Vec<_> = advice
-            .rejected
-            .iter()
-            .map(|rejection| rejection.what.as_str())
-            .collect();
+        let passed: Vec<_> = advice.rejected.iter().map(|rejection| rejection.what.as_str()).collect();
         assert_eq!(passed, ["Q8_0 on the processor", "Q6_K on the processor"]);
-        assert!(
-            advice.rejected[0].why.starts_with("needs 8.4 GiB"),
-            "{}",
-            advice.rejected[0].why
-        );
+        assert!(advice.rejected[0].why.starts_with("needs 8.4 GiB"), "{}", advice.rejected[0].why);
     }
 
     #[test]
     fn a_gpu_comes_first_unless_quality_asks_for_the_larger_memory() {
         let machine = laptop(40 * GIB).gpu(Gpu::new("RTX 3060", 12 * GIB, 11 * GIB));
-        let gpu = Device::Gpu {
-            index: 0,
-            name: "RTX 3060".into(),
-        };
+        let gpu = Device::Gpu { index: 0, name: "RTX 3060".into() };
 
-        assert_eq!(
-            chosen(&machine, &eight_billion(), Goal::Balanced),
-            (Level::Q8_0, gpu)
-        );
-        assert_eq!(
-            chosen(&machine, &eight_billion(), Goal::Quality),
-            (Level::F16, Device::Cpu)
-        );
+        assert_eq!(chosen(&machine, &eight_billion(), Goal::Balanced), (Level::Q8_0, gpu));
+        assert_eq!(chosen(&machine, &eight_billion(), Goal::Quality), (Level::F16, Device::Cpu));
     }
 
     #[test]
@@ -505,12 +421,7 @@ mod tests {
         let advice = recommend(&machine, &eight_billion(), Goal::Balanced).unwrap();
 
         assert_eq!(advice.choice.device, Device::Cpu);
-        assert!(
-            advice
-                .rejected
-                .iter()
-                .any(|r| r.why == "the device's free memory is not known")
-        );
+        assert!(advice.rejected.iter().any(|r| r.why == "the device's free memory is not known"));
     }
 
     #[test]
@@ -521,20 +432,13 @@ mod tests {
 
         assert_eq!(advice.choice.level, Level::Q4_K);
         assert_eq!(advice.choice.estimate.weights_bytes, Some(4_700_000_000));
-        assert!(
-            advice
-                .rejected
-                .iter()
-                .any(|r| r.what == "Q8_0" && r.why.contains("lost"))
-        );
+        assert!(advice.rejected.iter().any(|r| r.what == "Q8_0" && r.why.contains("lost")));
     }
 
     #[test]
     fn packed_copies_can_make_a_smaller_level_the_larger_one() {
         let machine = laptop(40 * GIB).isa(["amx_int8"]);
-        let needs = eight_billion()
-            .engine(Engine::Candle)
-            .levels([Level::F16, Level::Q8_0, Level::Q4_K]);
+        let needs = eight_billion().engine(Engine::Candle).levels([Level::F16, Level::Q8_0, Level::Q4_K]);
 
         assert_eq!(chosen(&machine, &needs, Goal::Memory).0, Level::F16);
     }

@@ -10,12 +10,7 @@ impl fmt::Display for Bytes {
         if step == 0 {
             return write!(f, "{} B", self.0);
         }
-        write!(
-            f,
-            "{:.1} {}",
-            self.0 as f64 / (1_u64 << (10 * step)) as f64,
-            UNITS[step]
-        )
+        write!(f, "{:.1} {}", self.0 as f64 / (1_u64 << (10 * step)) as f64, UNITS[step])
     }
 }
 

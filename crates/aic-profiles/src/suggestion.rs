@@ -13,9 +13,7 @@ pub(crate) fn closest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>)
 
 /// The suggestion as the end of a sentence, or nothing.
 pub(crate) fn question(suggestion: Option<&str>) -> String {
-    suggestion
-        .map(|name| format!("; did you mean `{name}`?"))
-        .unwrap_or_default()
+    suggestion.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
 }
 
 /// Levenshtein distance in characters, one row at a time (Wagner and Fischer 1974).
@@ -40,10 +38,7 @@ mod tests {
 
     #[test]
     fn a_misspelt_key_finds_its_neighbour() {
-        assert_eq!(
-            closest("contxt_lenght", ["threads", "context_length"]),
-            Some("context_length")
-        );
+        assert_eq!(closest("contxt_lenght", ["threads", "context_length"]), Some("context_length"));
         assert_eq!(closest("colour", ["threads", "context_length"]), None);
     }
 

@@ -44,11 +44,7 @@ impl UseCase {
             Self::Batch => NonZeroU32::new(2048),
             Self::Embedding => NonZeroU32::new(512),
         };
-        Settings {
-            keep_warm_seconds: Some(keep_warm_seconds),
-            context_length,
-            ..Settings::default()
-        }
+        Settings { keep_warm_seconds: Some(keep_warm_seconds), context_length, ..Settings::default() }
     }
 }
 
