@@ -241,11 +241,66 @@ pub(crate) mod tests {
         assert_eq!(*error.kind(), ErrorKind::Malformed);
     }
 
+    fn decoders() -> [Decoder; 4] {
+        use crate::wire::{anthropic, gemini, ollama, openai};
+        [
+            Decoder::new(Framing::Sse, anthropic::AnthropicEvents::default()),
+            Decoder::new(Framing::Sse, gemini::GeminiParts::default()),
+            Decoder::new(Framing::Sse, openai::OpenAiChunks::default()),
+            Decoder::new(Framing::Ndjson, ollama::OllamaLines),
+        ]
+    }
+
+    /// Pieces of which messages of all protocols are made, and some that fit nowhere.
+    fn pieces() -> impl proptest::strategy::Strategy<Value = String> {
+        const PIECES: [&str; 28] = [
+            "data: ",
+            "\n",
+            "\n\n",
+            "\r",
+            "{",
+            "}",
+            "[",
+            "]",
+            ":",
+            ",",
+            "\"error\"",
+            "\"type\"",
+            "\"message_delta\"",
+            "\"usage\"",
+            "\"choices\"",
+            "\"delta\"",
+            "\"candidates\"",
+            "\"parts\"",
+            "\"done\"",
+            "\"message\"",
+            "true",
+            "null",
+            "18446744073709551615",
+            "-1",
+            "\"input_tokens\"",
+            "[DONE]",
+            "\"text\"",
+            "é",
+        ];
+        let piece = proptest::sample::select(&PIECES[..]);
+        proptest::strategy::Strategy::prop_map(proptest::collection::vec(piece, 0..60), |pieces| {
+            pieces.concat()
+        })
+    }
+
     proptest::proptest! {
         #[test]
-        fn no_bytes_make_any_protocol_panic(body in proptest::collection::vec(proptest::num::u8::ANY, 0..400)) {
-            for framing in [Framing::Sse, Framing::Ndjson] {
-                let _any = run(Decoder::new(framing, Plain), [body.as_slice()]);
+        fn no_bytes_make_a_decoder_panic(body in proptest::collection::vec(proptest::num::u8::ANY, 0..400)) {
+            for decoder in decoders() {
+                let _any = run(decoder, [body.as_slice()]);
+            }
+        }
+
+        #[test]
+        fn no_shuffled_messages_make_a_decoder_panic(body in pieces()) {
+            for decoder in decoders() {
+                let _any = run(decoder, [body.as_bytes()]);
             }
         }
     }
