@@ -54,8 +54,7 @@ fn arguments(args: &[String]) -> Result<(Vec<String>, Vec<String>)> {
 
 fn value(option: &str, next: Option<&String>) -> Result<String> {
     let name = next.filter(|name| !name.starts_with('-'));
-    name.cloned()
-        .ok_or_else(|| Error::new(format!("{option} needs the name of a baseline")))
+    name.cloned().ok_or_else(|| Error::new(format!("{option} needs the name of a baseline")))
 }
 
 #[cfg(test)]

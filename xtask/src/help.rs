@@ -9,9 +9,7 @@ use crate::{Command, find};
 
 /// Whether `args`, up to a `--`, ask for help.
 pub(crate) fn wanted(args: &[String]) -> bool {
-    args.iter()
-        .take_while(|arg| *arg != "--")
-        .any(|arg| arg == "-h" || arg == "--help")
+    args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "-h" || arg == "--help")
 }
 
 /// Prints the commands with a line on each.

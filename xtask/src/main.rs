@@ -45,12 +45,7 @@ const COMMANDS: [Command; 5] = [
         help: ci::HELP,
         run: ci::run,
     },
-    Command {
-        name: "bench",
-        about: "run the Criterion benches",
-        help: bench::HELP,
-        run: bench::run,
-    },
+    Command { name: "bench", about: "run the Criterion benches", help: bench::HELP, run: bench::run },
     Command {
         name: "doctor",
         about: "what this machine has, what it lacks, and how to mend it",
@@ -93,14 +88,11 @@ fn run(command: &Command, args: &[String]) -> Result<ExitCode> {
 }
 
 fn find(name: &str) -> Result<&'static Command> {
-    COMMANDS
-        .iter()
-        .find(|command| command.name == name)
-        .ok_or_else(|| {
-            let known = COMMANDS.map(|command| command.name);
-            Error::new(format!(
-                "no command `{name}`{}; `cargo xtask help` lists the commands",
-                suggest::did_you_mean(name, known)
-            ))
-        })
+    COMMANDS.iter().find(|command| command.name == name).ok_or_else(|| {
+        let known = COMMANDS.map(|command| command.name);
+        Error::new(format!(
+            "no command `{name}`{}; `cargo xtask help` lists the commands",
+            suggest::did_you_mean(name, known)
+        ))
+    })
 }

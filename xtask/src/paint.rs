@@ -22,9 +22,7 @@ impl Paint {
     fn on(terminal: bool) -> Self {
         let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Self {
-            on: terminal && !refused && !dumb,
-        }
+        Self { on: terminal && !refused && !dumb }
     }
 
     /// Whether colours are written at all.
@@ -53,11 +51,7 @@ impl Paint {
     }
 
     fn wrap(self, code: &str, text: &str) -> String {
-        if self.on {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.on { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 
@@ -67,9 +61,7 @@ pub(crate) fn strip(text: &str) -> String {
     let mut parts = text.split("\x1b[");
     plain.push_str(parts.next().unwrap_or_default());
     for part in parts {
-        let end = part
-            .find(|c: char| c.is_ascii_alphabetic())
-            .map_or(part.len(), |at| at + 1);
+        let end = part.find(|c: char| c.is_ascii_alphabetic()).map_or(part.len(), |at| at + 1);
         plain.push_str(&part[end..]);
     }
     plain

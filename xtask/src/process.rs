@@ -50,10 +50,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 
 /// Runs `command` in silence and returns what it wrote to its standard output.
 pub(crate) fn read(command: &mut Command) -> Result<String> {
-    let output = command
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|cause| cannot_run(command, &cause))?;
+    let output = command.stderr(Stdio::inherit()).output().map_err(|cause| cannot_run(command, &cause))?;
     succeeded(command, output.status)?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -76,12 +73,7 @@ pub(crate) fn run_logged(command: &mut Command, log: &Path) -> Result<()> {
 ///
 /// For programs that write little: nobody reads their output before they end.
 pub(crate) fn try_read(command: &mut Command, limit: Duration) -> Option<String> {
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .ok()?;
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
     let end = Instant::now() + limit;
     while child.try_wait().ok()?.is_none() {
         if Instant::now() >= end {
@@ -91,10 +83,7 @@ pub(crate) fn try_read(command: &mut Command, limit: Duration) -> Option<String>
         thread::sleep(Duration::from_millis(20));
     }
     let output = child.wait_with_output().ok()?;
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// The first of `names` that this machine has.
@@ -102,9 +91,7 @@ pub(crate) fn find(names: &[&str]) -> Option<PathBuf> {
     names.iter().find_map(|name| {
         let path = env::var_os("PATH").unwrap_or_default();
         let folders = env::split_paths(&path).chain(SBIN.iter().map(PathBuf::from));
-        folders
-            .map(|folder| folder.join(name))
-            .find(|file| file.is_file())
+        folders.map(|folder| folder.join(name)).find(|file| file.is_file())
     })
 }
 
@@ -113,18 +100,14 @@ pub(crate) fn tail(log: &Path) -> String {
     let text = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    let last: Vec<String> = lines[lines.len().saturating_sub(12)..]
-        .iter()
-        .map(|line| format!("  {line}"))
-        .collect();
+    let last: Vec<String> =
+        lines[lines.len().saturating_sub(12)..].iter().map(|line| format!("  {line}")).collect();
     last.join("\n")
 }
 
 /// `command` as one would type it: the program's name without its folder, then the arguments.
 pub(crate) fn typed(command: &Command) -> String {
-    let program = Path::new(command.get_program())
-        .file_name()
-        .unwrap_or(command.get_program());
+    let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
     let words = std::iter::once(program).chain(command.get_args()).map(quoted);
     words.collect::<Vec<_>>().join(" ")
 }
@@ -132,11 +115,7 @@ pub(crate) fn typed(command: &Command) -> String {
 fn quoted(word: &OsStr) -> String {
     let word = word.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.into_owned()
-    } else {
-        format!("'{word}'")
-    }
+    if !word.is_empty() && word.chars().all(plain) { word.into_owned() } else { format!("'{word}'") }
 }
 
 fn succeeded(command: &Command, status: ExitStatus) -> Result<()> {
@@ -147,10 +126,7 @@ fn succeeded(command: &Command, status: ExitStatus) -> Result<()> {
 }
 
 fn cannot_run(command: &Command, cause: &std::io::Error) -> Error {
-    Error::new(format!(
-        "cannot run `{}`: {cause}",
-        command.get_program().to_string_lossy()
-    ))
+    Error::new(format!("cannot run `{}`: {cause}", command.get_program().to_string_lossy()))
 }
 
 #[cfg(test)]

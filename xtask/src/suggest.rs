@@ -10,9 +10,7 @@ pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = 
         .map(|candidate| (distance(word, candidate), candidate))
         .filter(|(distance, candidate)| *distance <= limit || candidate.starts_with(word))
         .min()
-        .map_or_else(String::new, |(_, candidate)| {
-            format!(", did you mean `{candidate}`?")
-        })
+        .map_or_else(String::new, |(_, candidate)| format!(", did you mean `{candidate}`?"))
 }
 
 /// Levenshtein's distance: insertions, deletions and replacements of one character.
@@ -45,14 +43,8 @@ mod tests {
     fn slip_of_the_finger_finds_the_command() {
         assert_eq!(did_you_mean("tset", ["test", "ci"]), ", did you mean `test`?");
         assert_eq!(did_you_mean("tests", ["test", "ci"]), ", did you mean `test`?");
-        assert_eq!(
-            did_you_mean("docter", ["doctor", "bench"]),
-            ", did you mean `doctor`?"
-        );
-        assert_eq!(
-            did_you_mean("demo", ["demo-model", "bench"]),
-            ", did you mean `demo-model`?"
-        );
+        assert_eq!(did_you_mean("docter", ["doctor", "bench"]), ", did you mean `doctor`?");
+        assert_eq!(did_you_mean("demo", ["demo-model", "bench"]), ", did you mean `demo-model`?");
     }
 
     #[test]

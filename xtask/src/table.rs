@@ -43,11 +43,7 @@ impl<const N: usize> Table<N> {
 
     fn widths(&self) -> [usize; N] {
         std::array::from_fn(|column| {
-            self.rows
-                .iter()
-                .map(|(_, cells)| cells[column].chars().count())
-                .max()
-                .unwrap_or(0)
+            self.rows.iter().map(|(_, cells)| cells[column].chars().count()).max().unwrap_or(0)
         })
     }
 

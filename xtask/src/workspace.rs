@@ -66,16 +66,10 @@ impl Workspace {
 
     /// The package of that name.
     pub(crate) fn package(&self, name: &str) -> Result<&Package> {
-        self.packages
-            .iter()
-            .find(|package| package.name == name)
-            .ok_or_else(|| {
-                let names = self.packages.iter().map(|package| package.name.as_str());
-                Error::new(format!(
-                    "no package `{name}` in this workspace{}",
-                    did_you_mean(name, names)
-                ))
-            })
+        self.packages.iter().find(|package| package.name == name).ok_or_else(|| {
+            let names = self.packages.iter().map(|package| package.name.as_str());
+            Error::new(format!("no package `{name}` in this workspace{}", did_you_mean(name, names)))
+        })
     }
 
     /// The library crates: the packages under `crates/`.
@@ -100,9 +94,7 @@ impl Package {
     }
 
     pub(crate) fn is_library(&self) -> bool {
-        self.folder
-            .parent()
-            .is_some_and(|parent| parent.ends_with("crates"))
+        self.folder.parent().is_some_and(|parent| parent.ends_with("crates"))
     }
 
     /// Whether the package has a target of this kind: `lib`, `bin`, `bench`, …
@@ -113,19 +105,13 @@ impl Package {
 
 impl Dependency {
     fn from_json(value: &Value) -> Self {
-        Self {
-            name: text(&value["name"]),
-            optional: value["optional"] == true,
-        }
+        Self { name: text(&value["name"]), optional: value["optional"] == true }
     }
 }
 
 impl Target {
     fn from_json(value: &Value) -> Self {
-        Self {
-            name: text(&value["name"]),
-            kind: text(&value["kind"][0]),
-        }
+        Self { name: text(&value["name"]), kind: text(&value["kind"][0]) }
     }
 }
 
@@ -153,12 +139,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 
 fn features(value: &Value) -> Vec<Feature> {
     let entries = value.as_object().into_iter().flatten();
-    entries
-        .map(|(name, enables)| Feature {
-            name: name.clone(),
-            enables: list(enables, text),
-        })
-        .collect()
+    entries.map(|(name, enables)| Feature { name: name.clone(), enables: list(enables, text) }).collect()
 }
 
 fn list<T>(value: &Value, read: fn(&Value) -> T) -> Vec<T> {
@@ -198,10 +179,7 @@ mod tests {
     #[test]
     fn unknown_package_is_answered_with_the_nearest_one() {
         let workspace = Workspace {
-            packages: vec![Package {
-                name: "aic-cache".to_owned(),
-                ..Package::default()
-            }],
+            packages: vec![Package { name: "aic-cache".to_owned(), ..Package::default() }],
             target: PathBuf::new(),
         };
 

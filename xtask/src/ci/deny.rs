@@ -19,10 +19,7 @@ const FETCH_LIMIT: Duration = Duration::from_secs(120);
 /// Licences, sources and banned crates: all of it is known without the network.
 pub(crate) fn licences(context: &Context) -> Result<Outcome> {
     let program = provide(context)?;
-    process::run(&mut deny(
-        &program,
-        "check --hide-inclusion-graph bans licenses sources",
-    ))?;
+    process::run(&mut deny(&program, "check --hide-inclusion-graph bans licenses sources"))?;
     Ok(Outcome::Passed(String::new()))
 }
 
@@ -58,20 +55,10 @@ fn provide(context: &Context) -> Result<PathBuf> {
             "cargo-deny is not here and --no-install was given; `cargo install cargo-deny@{VERSION} --locked`"
         )));
     }
-    say!(
-        "cargo-deny is not here; building it into {} (to decline: --no-install)",
-        tools.display()
-    );
+    say!("cargo-deny is not here; building it into {} (to decline: --no-install)", tools.display());
     // A debug build: it is made in a third of the time and has little to do.
     let mut install = cargo();
-    install.args([
-        "install",
-        &format!("cargo-deny@{VERSION}"),
-        "--locked",
-        "--debug",
-        "--quiet",
-        "--root",
-    ]);
+    install.args(["install", &format!("cargo-deny@{VERSION}"), "--locked", "--debug", "--quiet", "--root"]);
     process::run(install.arg(&tools))?;
     Ok(built)
 }

@@ -16,10 +16,8 @@ pub(crate) fn check(workspace: &Workspace) -> Result<String> {
 /// The arguments that select the package and its features.
 fn checks(package: &Package) -> Vec<String> {
     let bare = format!("--package {} --no-default-features", package.name);
-    let features = package
-        .features
-        .iter()
-        .filter(|feature| !(feature.name == "default" && feature.enables.is_empty()));
+    let features =
+        package.features.iter().filter(|feature| !(feature.name == "default" && feature.enables.is_empty()));
     let alone = features.map(|feature| format!("{bare} --features {}", feature.name));
     [bare.clone()].into_iter().chain(alone).collect()
 }
@@ -36,16 +34,9 @@ mod tests {
             enables: enables.iter().map(|&name| name.to_owned()).collect(),
         };
         let features = vec![feature("default", &[]), feature("redis", &["dep:redis"])];
-        let package = Package {
-            name: "aic-cache".to_owned(),
-            features,
-            ..Package::default()
-        };
+        let package = Package { name: "aic-cache".to_owned(), features, ..Package::default() };
 
         let bare = "--package aic-cache --no-default-features";
-        assert_eq!(
-            checks(&package),
-            [bare.to_owned(), format!("{bare} --features redis")]
-        );
+        assert_eq!(checks(&package), [bare.to_owned(), format!("{bare} --features redis")]);
     }
 }

@@ -17,20 +17,14 @@ pub(crate) fn broken<'a>(libraries: impl Iterator<Item = &'a Package>) -> Vec<St
 }
 
 fn arrows(room: &Package, names: &[&str]) -> Vec<String> {
-    let ours = room
-        .dependencies
-        .iter()
-        .filter(|dependency| names.contains(&dependency.name.as_str()));
+    let ours = room.dependencies.iter().filter(|dependency| names.contains(&dependency.name.as_str()));
     let forbidden = ours.filter(|dependency| {
         dependency.name != room.name
             && !(dependency.optional && (room.name.as_str(), dependency.name.as_str()) == ALLOWED)
     });
     forbidden
         .map(|dependency| {
-            format!(
-                "{} depends on {}; only {FACADE} may see two crates",
-                room.name, dependency.name
-            )
+            format!("{} depends on {}; only {FACADE} may see two crates", room.name, dependency.name)
         })
         .collect()
 }
@@ -43,16 +37,9 @@ mod tests {
     fn package(name: &str, dependencies: &[(&str, bool)]) -> Package {
         let dependencies = dependencies
             .iter()
-            .map(|&(name, optional)| Dependency {
-                name: name.to_owned(),
-                optional,
-            })
+            .map(|&(name, optional)| Dependency { name: name.to_owned(), optional })
             .collect();
-        Package {
-            name: name.to_owned(),
-            dependencies,
-            ..Package::default()
-        }
+        Package { name: name.to_owned(), dependencies, ..Package::default() }
     }
 
     #[test]

@@ -62,51 +62,24 @@ enum Outcome {
 }
 
 const STEPS: [Step; 9] = [
-    Step {
-        name: "tidy",
-        run: |context| tidy::check(&context.workspace).map(Outcome::Passed),
-    },
-    Step {
-        name: "format",
-        run: |_| cargo_passes("fmt --all --check"),
-    },
+    Step { name: "tidy", run: |context| tidy::check(&context.workspace).map(Outcome::Passed) },
+    Step { name: "format", run: |_| format() },
     Step {
         name: "clippy",
         run: |_| cargo_passes("clippy --workspace --all-features --all-targets -- -D warnings"),
     },
-    Step {
-        name: "docs",
-        run: |_| docs(),
-    },
-    Step {
-        name: "features",
-        run: |context| features::check(&context.workspace).map(Outcome::Passed),
-    },
-    Step {
-        name: "build",
-        run: |_| cargo_passes("build --workspace --all-features --all-targets"),
-    },
-    Step {
-        name: "benches",
-        run: |context| benches(&context.workspace),
-    },
-    Step {
-        name: "licences",
-        run: deny::licences,
-    },
-    Step {
-        name: "advisories",
-        run: deny::advisories,
-    },
+    Step { name: "docs", run: |_| docs() },
+    Step { name: "features", run: |context| features::check(&context.workspace).map(Outcome::Passed) },
+    Step { name: "build", run: |_| cargo_passes("build --workspace --all-features --all-targets") },
+    Step { name: "benches", run: |context| benches(&context.workspace) },
+    Step { name: "licences", run: deny::licences },
+    Step { name: "advisories", run: deny::advisories },
 ];
 
 /// Runs the steps that were asked for and prints how each has ended.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let options = Options::parse(args, STEPS.map(|step| step.name))?;
-    let context = Context {
-        workspace: Workspace::load()?,
-        options,
-    };
+    let context = Context { workspace: Workspace::load()?, options };
     let start = Instant::now();
     let mut done = Vec::new();
     for step in STEPS.iter().filter(|step| context.options.wants(step.name)) {
@@ -135,20 +108,11 @@ fn timed(step: &Step, context: &Context) -> Done {
     if let Err(error) = &outcome {
         eprintln!("{} {error}", Paint::stderr().red("error:"));
     }
-    Done {
-        name: step.name,
-        outcome,
-        time: start.elapsed(),
-    }
+    Done { name: step.name, outcome, time: start.elapsed() }
 }
 
 fn table(done: &[Done]) -> Table<4> {
-    let head = [
-        ("step", Align::Left),
-        ("result", Align::Left),
-        ("time", Align::Right),
-        ("", Align::Left),
-    ];
+    let head = [("step", Align::Left), ("result", Align::Left), ("time", Align::Right), ("", Align::Left)];
     let mut table = Table::new(head);
     for Done { name, outcome, time } in done {
         let (tone, result, note) = match outcome {
@@ -156,28 +120,18 @@ fn table(done: &[Done]) -> Table<4> {
             Ok(Outcome::Skipped(why)) => (Tone::Faint, "skipped", why.as_str()),
             Err(_) => (Tone::Bad, "failed", ""),
         };
-        table.row(
-            tone,
-            [
-                (*name).to_owned(),
-                result.to_owned(),
-                elapsed(*time),
-                note.to_owned(),
-            ],
-        );
+        table.row(tone, [(*name).to_owned(), result.to_owned(), elapsed(*time), note.to_owned()]);
     }
     table
 }
 
 fn conclude(done: &[Done], options: &Options, time: Duration) -> ExitCode {
-    let failed: Vec<&str> = done
-        .iter()
-        .filter(|done| done.outcome.is_err())
-        .map(|done| done.name)
-        .collect();
+    let failed: Vec<&str> = done.iter().filter(|done| done.outcome.is_err()).map(|done| done.name).collect();
     let left = STEPS.iter().filter(|step| options.wants(step.name)).count() - done.len();
+    let skipped = done.iter().filter(|done| matches!(done.outcome, Ok(Outcome::Skipped(_)))).count();
     if failed.is_empty() {
-        say!("all passed in {}", elapsed(time));
+        let but = if skipped > 0 { format!(", {skipped} skipped") } else { String::new() };
+        say!("{} passed{but} in {}", done.len() - skipped, elapsed(time));
         return ExitCode::SUCCESS;
     }
     say!("failed in {}: {}", elapsed(time), failed.join(", "));
@@ -190,6 +144,12 @@ fn conclude(done: &[Done], options: &Options, time: Duration) -> ExitCode {
 fn cargo_passes(args: &str) -> Result<Outcome> {
     process::run(&mut cargo_with(args))?;
     Ok(Outcome::Passed(String::new()))
+}
+
+/// Left to itself, rustfmt colours its output in a log file, too.
+fn format() -> Result<Outcome> {
+    let color = if Paint::stdout().is_on() { "always" } else { "never" };
+    cargo_passes(&format!("fmt --all --check -- --color {color}"))
 }
 
 fn docs() -> Result<Outcome> {

@@ -16,11 +16,7 @@ pub(crate) struct Options {
 impl Options {
     /// Parses `args`, where `steps` are the names of all steps.
     pub(crate) fn parse<const N: usize>(args: &[String], steps: [&str; N]) -> Result<Self> {
-        let mut options = Self {
-            keep_going: false,
-            install: true,
-            steps: Vec::new(),
-        };
+        let mut options = Self { keep_going: false, install: true, steps: Vec::new() };
         for arg in args {
             match arg.as_str() {
                 "--keep-going" => options.keep_going = true,
@@ -41,10 +37,7 @@ impl Options {
 fn unknown(arg: &str, steps: &[&str]) -> Error {
     let known = steps.iter().copied().chain(["--keep-going", "--no-install"]);
     let hint = did_you_mean(arg, known);
-    Error::new(format!(
-        "no step or option `{arg}`{hint}; the steps are {}",
-        steps.join(", ")
-    ))
+    Error::new(format!("no step or option `{arg}`{hint}; the steps are {}", steps.join(", ")))
 }
 
 #[cfg(test)]

@@ -26,12 +26,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<String> {
             .packages
             .iter()
             .filter(|package| !shares_lints(package))
-            .map(|package| {
-                format!(
-                    "{}: its Cargo.toml lacks `[lints] workspace = true`",
-                    package.name
-                )
-            }),
+            .map(|package| format!("{}: its Cargo.toml lacks `[lints] workspace = true`", package.name)),
     );
     let files = sources(workspace)?;
     broken.extend(files.iter().flat_map(Source::unsafe_code));
@@ -89,10 +84,7 @@ impl Source {
         let lines = self.text.lines().count();
         let explained = self.text.contains(REASON);
         (lines > LONG && !explained).then(|| {
-            format!(
-                "{} has {lines} lines; split it, or say why in a line `{REASON} …`",
-                self.path.display()
-            )
+            format!("{} has {lines} lines; split it, or say why in a line `{REASON} …`", self.path.display())
         })
     }
 
@@ -103,25 +95,22 @@ impl Source {
         }
         let lines = self.text.lines().enumerate().filter(|(_, line)| has_unsafe(line));
         lines
-            .map(|(at, _)| {
-                format!(
-                    "{}:{}: unsafe code outside the kernels",
-                    self.path.display(),
-                    at + 1
-                )
-            })
+            .map(|(at, _)| format!("{}:{}: unsafe code outside the kernels", self.path.display(), at + 1))
             .collect()
     }
 }
 
-/// Whether code on this line, outside comments and strings, has the word `unsafe`.
+/// Whether code on this line, outside comments and strings, opens a block or declares an item that is
+/// unsafe.
 ///
 /// Line by line, so the inside of a string of several lines counts as code.
 fn has_unsafe(line: &str) -> bool {
     let code: String = line.split('"').step_by(2).collect::<Vec<_>>().join("\"");
     let code = code.split("//").next().unwrap_or_default();
-    code.split(|c: char| !c.is_alphanumeric() && c != '_')
-        .any(|word| word == "unsafe")
+    let words: Vec<&str> = code.split_whitespace().collect();
+    let opens =
+        |word: &str| ["{", "fn", "impl", "trait", "extern"].iter().any(|start| word.starts_with(start));
+    code.contains("[unsafe(") || words.windows(2).any(|pair| pair[0].ends_with("unsafe") && opens(pair[1]))
 }
 
 #[cfg(test)]
@@ -129,19 +118,17 @@ mod tests {
     use super::*;
 
     fn source(path: &str, text: &str) -> Source {
-        Source {
-            path: path.into(),
-            text: text.to_owned(),
-        }
+        Source { path: path.into(), text: text.to_owned() }
     }
 
     #[test]
     fn word_in_code_is_found_and_in_comments_strings_and_names_it_is_not() {
         assert!(has_unsafe("    let x = unsafe { *p };"));
         assert!(has_unsafe("pub unsafe fn f() {}"));
-        assert!(has_unsafe(r#"call("a", unsafe { b });"#));
+        assert!(has_unsafe("call(unsafe { b });"));
+        assert!(has_unsafe("#[unsafe(no_mangle)]"));
         assert!(!has_unsafe("/// Never unsafe."));
-        assert!(!has_unsafe(r#"let word = "unsafe { }";"#));
+        assert!(!has_unsafe(&format!("let word = {:?};", "unsafe { }")));
         assert!(!has_unsafe("#![forbid(unsafe_code)]"));
     }
 
@@ -149,15 +136,9 @@ mod tests {
     fn kernels_may_and_others_may_not() {
         let text = "fn f() {\n    unsafe { g() }\n}\n";
 
-        assert_eq!(
-            source("crates/aic-quant/src/kernels/avx2.rs", text).unsafe_code(),
-            Vec::<String>::new()
-        );
+        assert_eq!(source("crates/aic-quant/src/kernels/avx2.rs", text).unsafe_code(), Vec::<String>::new());
         let found = source("crates/aic-cache/src/lib.rs", text).unsafe_code();
-        assert_eq!(
-            found,
-            ["crates/aic-cache/src/lib.rs:2: unsafe code outside the kernels"]
-        );
+        assert_eq!(found, ["crates/aic-cache/src/lib.rs:2: unsafe code outside the kernels"]);
     }
 
     #[test]
@@ -165,11 +146,7 @@ mod tests {
         let long = "\n".repeat(LONG + 1);
 
         assert!(source("a.rs", &long).too_long().is_some());
-        assert!(
-            source("a.rs", &format!("{REASON} a table\n{long}"))
-                .too_long()
-                .is_none()
-        );
+        assert!(source("a.rs", &format!("{REASON} a table\n{long}")).too_long().is_none());
         assert!(source("a.rs", "fn f() {}\n").too_long().is_none());
     }
 }

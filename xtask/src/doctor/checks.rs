@@ -23,58 +23,32 @@ const ROOM_GIB: u64 = 10;
 /// All findings, by section.
 pub(crate) fn all(workspace: &Workspace) -> [(&'static str, Vec<Finding>); 3] {
     [
-        (
-            "to build",
-            vec![toolchain(workspace), c_compiler(), disk(workspace)],
-        ),
-        (
-            "to test",
-            vec![python(), redis_server(), mosquitto(), onnxruntime(workspace)],
-        ),
+        ("to build", vec![toolchain(workspace), c_compiler(), disk(workspace)]),
+        ("to test", vec![python(), redis_server(), mosquitto(), onnxruntime(workspace)]),
         ("at run time", vec![gpu(), ollama(), api_keys(), redis()]),
     ]
 }
 
 fn toolchain(workspace: &Workspace) -> Finding {
-    let least = workspace
-        .packages
-        .iter()
-        .find_map(|package| package.rust_version.as_deref())
-        .unwrap_or("1.0");
+    let least =
+        workspace.packages.iter().find_map(|package| package.rust_version.as_deref()).unwrap_or("1.0");
     let subject = "Rust";
     let Some(version) =
         read("rustc", &["--version"]).and_then(|text| text.split(' ').nth(1).map(str::to_owned))
     else {
-        return missing(
-            subject,
-            "rustc does not answer",
-            "install Rust from https://rustup.rs",
-        );
+        return missing(subject, "rustc does not answer", "install Rust from https://rustup.rs");
     };
     if at_least(&version, least) == Some(false) {
-        return missing(
-            subject,
-            &format!("{version}, older than {least}"),
-            "rustup update stable",
-        );
+        return missing(subject, &format!("{version}, older than {least}"), "rustup update stable");
     }
     here(subject, format!("{version} ({least} or newer is needed)"))
 }
 
 fn c_compiler() -> Finding {
     let named = env::var("CC").ok().filter(|name| !name.is_empty());
-    let found = named
-        .as_deref()
-        .and_then(|name| find(&[name]))
-        .or_else(|| find(&["cc", "gcc", "clang"]));
+    let found = named.as_deref().and_then(|name| find(&[name])).or_else(|| find(&["cc", "gcc", "clang"]));
     found.map_or_else(
-        || {
-            missing(
-                "C compiler",
-                "none in PATH",
-                "apt-get install gcc libc6-dev, or xcode-select --install",
-            )
-        },
+        || missing("C compiler", "none in PATH", "apt-get install gcc libc6-dev, or xcode-select --install"),
         |path| here("C compiler", path.display().to_string()),
     )
 }
@@ -82,12 +56,7 @@ fn c_compiler() -> Finding {
 fn disk(workspace: &Workspace) -> Finding {
     let subject = "disk";
     let Some(free) = free_bytes(&workspace.target) else {
-        return Finding {
-            subject,
-            state: State::Here,
-            detail: "free space unknown".to_owned(),
-            fix: None,
-        };
+        return Finding { subject, state: State::Here, detail: "free space unknown".to_owned(), fix: None };
     };
     let gib = free >> 30;
     let detail = format!("{gib} GiB free for target/");
@@ -123,9 +92,7 @@ fn mosquitto() -> Finding {
 }
 
 fn onnxruntime(workspace: &Workspace) -> Finding {
-    let named = env::var_os("AIC_TEST_ONNXRUNTIME_LIB")
-        .map(PathBuf::from)
-        .filter(|path| path.is_file());
+    let named = env::var_os("AIC_TEST_ONNXRUNTIME_LIB").map(PathBuf::from).filter(|path| path.is_file());
     let found = named.or_else(|| Some(Environment::find(&python_folder(&workspace.target))?.onnxruntime));
     found.map_or_else(
         || lacking("onnxruntime", "not here", INSTALLED_BY_TESTS),
@@ -146,9 +113,7 @@ fn gpu() -> Finding {
 }
 
 fn ollama() -> Finding {
-    let host = env::var("OLLAMA_HOST")
-        .unwrap_or_default()
-        .replace("0.0.0.0", "127.0.0.1");
+    let host = env::var("OLLAMA_HOST").unwrap_or_default().replace("0.0.0.0", "127.0.0.1");
     let authority = network::authority(&host, 11434);
     if network::http_answers(&authority, "/api/version") {
         return here("Ollama", format!("answers at {authority}"));
@@ -164,30 +129,18 @@ fn api_keys() -> Finding {
     let set = |name: &&str| env::var_os(name).is_some_and(|value| !value.is_empty());
     let names: Vec<&str> = API_KEYS.into_iter().filter(set).collect();
     if names.is_empty() {
-        return lacking(
-            "API keys",
-            "none is set",
-            &format!("set {}", API_KEYS.join(" or ")),
-        );
+        return lacking("API keys", "none is set", &format!("set {}", API_KEYS.join(" or ")));
     }
     here("API keys", format!("{} (set, not tried)", names.join(", ")))
 }
 
 fn redis() -> Finding {
     let Some(url) = env::var("REDIS_URL").ok().filter(|url| !url.is_empty()) else {
-        return lacking(
-            "Redis",
-            "REDIS_URL is not set",
-            "only a cache shared by several programs needs it",
-        );
+        return lacking("Redis", "REDIS_URL is not set", "only a cache shared by several programs needs it");
     };
     let authority = network::authority(&url, 6379);
     let encrypted = url.starts_with("rediss://");
-    if if encrypted {
-        network::accepts(&authority)
-    } else {
-        network::redis_answers(&authority)
-    } {
+    if if encrypted { network::accepts(&authority) } else { network::redis_answers(&authority) } {
         return here("Redis", format!("answers at {authority}"));
     }
     lacking(
@@ -205,28 +158,15 @@ fn program(subject: &'static str, names: &[&str]) -> Finding {
 }
 
 fn here(subject: &'static str, detail: String) -> Finding {
-    Finding {
-        subject,
-        state: State::Here,
-        detail,
-        fix: None,
-    }
+    Finding { subject, state: State::Here, detail, fix: None }
 }
 
 fn lacking(subject: &'static str, detail: &str, fix: &str) -> Finding {
-    Finding {
-        subject,
-        state: State::Optional,
-        detail: detail.to_owned(),
-        fix: Some(fix.to_owned()),
-    }
+    Finding { subject, state: State::Optional, detail: detail.to_owned(), fix: Some(fix.to_owned()) }
 }
 
 fn missing(subject: &'static str, detail: &str, fix: &str) -> Finding {
-    Finding {
-        state: State::Missing,
-        ..lacking(subject, detail, fix)
-    }
+    Finding { state: State::Missing, ..lacking(subject, detail, fix) }
 }
 
 fn read(program: &str, args: &[&str]) -> Option<String> {
@@ -241,9 +181,7 @@ fn has_nvml() -> bool {
         "/usr/lib",
         "/usr/lib/wsl/lib",
     ];
-    folders
-        .iter()
-        .any(|folder| PathBuf::from(folder).join("libnvidia-ml.so.1").exists())
+    folders.iter().any(|folder| PathBuf::from(folder).join("libnvidia-ml.so.1").exists())
 }
 
 /// What `df` says about the nearest folder above `path` that exists.
@@ -260,10 +198,7 @@ fn available(df: &str) -> Option<u64> {
 }
 
 fn short(path: &std::path::Path) -> String {
-    path.strip_prefix(process::root())
-        .unwrap_or(path)
-        .display()
-        .to_string()
+    path.strip_prefix(process::root()).unwrap_or(path).display().to_string()
 }
 
 #[cfg(test)]

@@ -52,36 +52,23 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     for (title, findings) in &sections {
         print(title, findings);
     }
-    let missing = sections
-        .iter()
-        .flat_map(|(_, findings)| findings)
-        .any(|finding| finding.state == State::Missing);
-    Ok(if missing {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    let missing =
+        sections.iter().flat_map(|(_, findings)| findings).any(|finding| finding.state == State::Missing);
+    Ok(if missing { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn printer(args: &[String]) -> Result<fn(&str, &[Finding])> {
     match args {
         [] => Ok(print_lines),
         [json] if json == "--json" => Ok(print_json),
-        [other, ..] => Err(Error::new(format!(
-            "no option `{other}`; `cargo xtask help doctor` lists them"
-        ))),
+        [other, ..] => Err(Error::new(format!("no option `{other}`; `cargo xtask help doctor` lists them"))),
     }
 }
 
 fn print_lines(title: &str, findings: &[Finding]) {
     say!("{}", Paint::stdout().bold(title));
     for finding in findings {
-        say!(
-            "  {} {:<13} {}",
-            mark(finding.state),
-            finding.subject,
-            finding.detail
-        );
+        say!("  {} {:<13} {}", mark(finding.state), finding.subject, finding.detail);
         if let Some(fix) = &finding.fix {
             say!("      {}", Paint::stdout().dim(&format!("→ {fix}")));
         }
@@ -90,13 +77,7 @@ fn print_lines(title: &str, findings: &[Finding]) {
 }
 
 fn print_json(title: &str, findings: &[Finding]) {
-    for Finding {
-        subject,
-        state,
-        detail,
-        fix,
-    } in findings
-    {
+    for Finding { subject, state, detail, fix } in findings {
         let (here, needed) = (*state == State::Here, *state == State::Missing);
         let line = serde_json::json!({
             "section": title, "subject": subject, "here": here, "needed": needed, "detail": detail, "fix": fix,

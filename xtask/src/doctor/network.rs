@@ -28,19 +28,10 @@ pub(crate) fn authority(url: &str, default_port: u16) -> String {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
-    let host = if host.is_empty() || host.starts_with(':') {
-        format!("127.0.0.1{host}")
-    } else {
-        host.to_owned()
-    };
-    let has_port = host
-        .rsplit_once(':')
-        .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    if has_port {
-        host
-    } else {
-        format!("{host}:{default_port}")
-    }
+    let host =
+        if host.is_empty() || host.starts_with(':') { format!("127.0.0.1{host}") } else { host.to_owned() };
+    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    if has_port { host } else { format!("{host}:{default_port}") }
 }
 
 fn ask(authority: &str, request: &str) -> Option<String> {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::process;
 
 /// Runs as root: while `policy-rc.d` answers 101, installing a package starts no service
@@ -47,16 +47,17 @@ impl Apt {
         answers("sudo", &["-n", "true"]).map(|_| Self { sudo: true })
     }
 
+    /// Whether it is used as root, without `sudo`.
+    pub(crate) fn is_root(self) -> bool {
+        !self.sudo
+    }
+
     /// Installs `packages`; what `apt-get` says is written to `log`.
     pub(crate) fn install(self, packages: &[&str], log: &Path) -> Result<()> {
-        let mut command = if self.sudo {
-            sudo_shell()
-        } else {
-            Command::new("sh")
-        };
+        let mut command = if self.sudo { sudo_shell() } else { Command::new("sh") };
         command.args(["-c", INSTALL, "apt-get install"]).args(packages);
         process::run_logged(&mut command, log)
-            .map_err(|error| crate::error::Error::new(error.to_string().replace(INSTALL, "…")))
+            .map_err(|error| Error::new(error.to_string().replace(INSTALL, "…")))
     }
 }
 

@@ -45,9 +45,7 @@ impl Kit {
         Ok(Self {
             redis: wanted(Need::Redis).then(|| program(&REDIS)).transpose()?,
             mosquitto: wanted(Need::Mqtt).then(|| program(&MOSQUITTO)).transpose()?,
-            python: wants_python(needs)
-                .then(|| Environment::find(&python_folder(target)))
-                .flatten(),
+            python: wants_python(needs).then(|| Environment::find(&python_folder(target))).flatten(),
             needs: needs.to_vec(),
         })
     }
@@ -55,14 +53,9 @@ impl Kit {
     /// The variables that name files: the library and the interpreter.
     pub(crate) fn variables(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         let python = self.python.iter().flat_map(|python| {
-            [
-                (Need::Python, python.interpreter.as_path()),
-                (Need::Onnxruntime, python.onnxruntime.as_path()),
-            ]
+            [(Need::Python, python.interpreter.as_path()), (Need::Onnxruntime, python.onnxruntime.as_path())]
         });
-        python
-            .filter(|(need, _)| self.needs.contains(need))
-            .map(|(need, path)| (need.variable(), path))
+        python.filter(|(need, _)| self.needs.contains(need)).map(|(need, path)| (need.variable(), path))
     }
 }
 
@@ -103,11 +96,7 @@ impl<'a> Missing<'a> {
         if python && python::Base::find().is_none() {
             packages.push("python3-venv");
         }
-        Self {
-            packages,
-            python,
-            target,
-        }
+        Self { packages, python, target }
     }
 
     fn is_nothing(&self) -> bool {
@@ -118,19 +107,13 @@ impl<'a> Missing<'a> {
         if !allowed {
             return Err(self.error("--no-install was given"));
         }
-        let apt = if self.packages.is_empty() {
-            None
-        } else {
-            Apt::here()
-        };
+        let apt = if self.packages.is_empty() { None } else { Apt::here() };
         if !self.packages.is_empty() && apt.is_none() {
             return Err(self.error("this program cannot install all of it by itself here"));
         }
         self.announce();
         if let Some(apt) = apt {
-            self.step("apt-get", || {
-                apt.install(&self.packages, &home(self.target).join("apt.log"))
-            })?;
+            self.step("apt-get", || apt.install(&self.packages, &home(self.target).join("apt.log")))?;
         }
         if self.python {
             let create = || {
@@ -161,10 +144,7 @@ impl<'a> Missing<'a> {
     }
 
     fn error(&self, why: &str) -> Error {
-        Error::new(format!(
-            "the tests need what is not here, and {why}.\n\n{}",
-            self.by_hand()
-        ))
+        Error::new(format!("the tests need what is not here, and {why}.\n\n{}", self.by_hand()))
     }
 
     /// The command for each missing thing.
@@ -188,15 +168,10 @@ fn system_command(packages: &[&str]) -> String {
         return format!("brew install {}", names.join(" "));
     }
     if process::find(&["apt-get"]).is_some() {
-        return format!(
-            "sudo apt-get install --no-install-recommends {}",
-            packages.join(" ")
-        );
+        let sudo = if Apt::here().is_some_and(Apt::is_root) { "" } else { "sudo " };
+        return format!("{sudo}apt-get install --no-install-recommends {}", packages.join(" "));
     }
-    format!(
-        "install {} with this system's package manager",
-        packages.join(" and ")
-    )
+    format!("install {} with this system's package manager", packages.join(" and "))
 }
 
 fn homebrew(package: &str) -> &str {
@@ -209,10 +184,7 @@ fn homebrew(package: &str) -> &str {
 
 /// `path` as seen from the workspace's folder.
 fn short(path: &Path) -> String {
-    path.strip_prefix(process::root())
-        .unwrap_or(path)
-        .display()
-        .to_string()
+    path.strip_prefix(process::root()).unwrap_or(path).display().to_string()
 }
 
 #[cfg(test)]
@@ -222,34 +194,20 @@ mod tests {
     #[test]
     fn refusal_names_a_command_for_each_missing_thing() {
         let target = process::root().join("target");
-        let missing = Missing {
-            packages: vec!["redis-server"],
-            python: true,
-            target: &target,
-        };
+        let missing = Missing { packages: vec!["redis-server"], python: true, target: &target };
 
         let error = missing.install(false).unwrap_err().to_string();
 
         assert!(error.contains("--no-install was given"), "{error}");
         assert!(error.contains("redis"), "{error}");
-        assert!(
-            error.contains("target/test-env/python/bin/pip install 'numpy"),
-            "{error}"
-        );
+        assert!(error.contains("target/test-env/python/bin/pip install 'numpy"), "{error}");
     }
 
     #[test]
     fn library_is_not_handed_over_where_only_the_interpreter_is_needed() {
-        let environment = Environment {
-            interpreter: "python".into(),
-            onnxruntime: "libonnxruntime.so".into(),
-        };
-        let kit = Kit {
-            redis: None,
-            mosquitto: None,
-            python: Some(environment),
-            needs: vec![Need::Python],
-        };
+        let environment =
+            Environment { interpreter: "python".into(), onnxruntime: "libonnxruntime.so".into() };
+        let kit = Kit { redis: None, mosquitto: None, python: Some(environment), needs: vec![Need::Python] };
 
         let variables: Vec<_> = kit.variables().collect();
 

@@ -62,9 +62,5 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     drop(servers);
 
     say!("{}", report.summary(built, start.elapsed() - built));
-    Ok(if report.passed() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -44,10 +44,7 @@ pub(crate) fn of(packages: &[&Package]) -> Result<Vec<Need>> {
     needs.retain(|need| !need.is_answered());
     let mut found = Vec::new();
     // This package names every variable and needs none.
-    for package in packages
-        .iter()
-        .filter(|package| package.name != env!("CARGO_PKG_NAME"))
-    {
+    for package in packages.iter().filter(|package| package.name != env!("CARGO_PKG_NAME")) {
         for file in sources(&package.folder)? {
             found.extend(mentioned(&file, &needs));
         }
@@ -57,19 +54,12 @@ pub(crate) fn of(packages: &[&Package]) -> Result<Vec<Need>> {
 }
 
 fn mentioned(source: &str, needs: &[Need]) -> Vec<Need> {
-    needs
-        .iter()
-        .copied()
-        .filter(|need| source.contains(need.variable()))
-        .collect()
+    needs.iter().copied().filter(|need| source.contains(need.variable())).collect()
 }
 
 fn sources(folder: &Path) -> Result<Vec<String>> {
     let files = crate::workspace::rust_files(folder)?;
-    files
-        .iter()
-        .map(|file| fs::read_to_string(file).map_err(|cause| Error::at(file, cause)))
-        .collect()
+    files.iter().map(|file| fs::read_to_string(file).map_err(|cause| Error::at(file, cause))).collect()
 }
 
 #[cfg(test)]

@@ -15,11 +15,7 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn parse(args: &[String]) -> Result<Self> {
-        let mut options = Self {
-            install: true,
-            packages: Vec::new(),
-            rest: Vec::new(),
-        };
+        let mut options = Self { install: true, packages: Vec::new(), rest: Vec::new() };
         let mut args = args.iter();
         while let Some(arg) = args.next() {
             match arg.as_str() {
@@ -96,9 +92,7 @@ fn package<'a>(arg: &str, rest: &mut impl Iterator<Item = &'a String>) -> Result
 
 fn unknown(arg: &str) -> Error {
     let hint = did_you_mean(arg, ["--no-install", "--package"]);
-    Error::new(format!(
-        "no option `{arg}`{hint}; options of `cargo test` come after `--`"
-    ))
+    Error::new(format!("no option `{arg}`{hint}; options of `cargo test` come after `--`"))
 }
 
 #[cfg(test)]
@@ -115,10 +109,7 @@ mod tests {
         let options = parse("").unwrap();
 
         assert!(options.install);
-        assert_eq!(
-            options.cargo_args(),
-            ["--all-features", "--workspace", "--no-fail-fast"]
-        );
+        assert_eq!(options.cargo_args(), ["--all-features", "--workspace", "--no-fail-fast"]);
     }
 
     #[test]
@@ -126,11 +117,7 @@ mod tests {
         for line in ["-p aic-cache", "-- -p aic-cache", "-- --package=aic-cache"] {
             let args = parse(line).unwrap().cargo_args();
 
-            assert_eq!(
-                args,
-                ["--all-features", "--package", "aic-cache", "--no-fail-fast"],
-                "{line}"
-            );
+            assert_eq!(args, ["--all-features", "--package", "aic-cache", "--no-fail-fast"], "{line}");
         }
     }
 
@@ -140,15 +127,7 @@ mod tests {
 
         assert_eq!(
             args[1..],
-            [
-                "--workspace",
-                "--no-fail-fast",
-                "breaker",
-                "--lib",
-                "--",
-                "-p",
-                "--nocapture"
-            ]
+            ["--workspace", "--no-fail-fast", "breaker", "--lib", "--", "-p", "--nocapture"]
         );
     }
 

@@ -35,10 +35,7 @@ impl Environment {
     pub(crate) fn find(folder: &Path) -> Option<Self> {
         let interpreter = interpreter(folder);
         let library = process::try_read(Command::new(&interpreter).args(["-c", INSPECT]), PATIENCE)?;
-        Some(Self {
-            interpreter,
-            onnxruntime: PathBuf::from(library.trim()),
-        })
+        Some(Self { interpreter, onnxruntime: PathBuf::from(library.trim()) })
     }
 
     /// Makes one in `folder`, in place of what was there.
@@ -70,10 +67,7 @@ impl Base {
     pub(crate) fn find() -> Option<Self> {
         let with = |modules: &str, has_ensurepip| {
             let python = pythons().find(|python| imports(python, modules))?;
-            Some(Self {
-                python,
-                has_ensurepip,
-            })
+            Some(Self { python, has_ensurepip })
         };
         with("venv, ensurepip", true).or_else(|| with("venv, pip", false))
     }
@@ -95,9 +89,7 @@ impl Base {
         if !self.has_ensurepip {
             command.arg("--python").arg(&inside);
         }
-        command
-            .args(["install", "--disable-pip-version-check", "--only-binary", ":all:"])
-            .args(PACKAGES);
+        command.args(["install", "--disable-pip-version-check", "--only-binary", ":all:"]).args(PACKAGES);
         command
     }
 }
@@ -108,15 +100,9 @@ fn interpreter(folder: &Path) -> PathBuf {
 
 /// The one in `PATH`, then the system's, which is the one that Debian's packages extend.
 fn pythons() -> impl Iterator<Item = PathBuf> {
-    process::find(&["python3"])
-        .into_iter()
-        .chain([PathBuf::from("/usr/bin/python3")])
+    process::find(&["python3"]).into_iter().chain([PathBuf::from("/usr/bin/python3")])
 }
 
 fn imports(python: &Path, modules: &str) -> bool {
-    process::try_read(
-        Command::new(python).args(["-c", &format!("import {modules}")]),
-        PATIENCE,
-    )
-    .is_some()
+    process::try_read(Command::new(python).args(["-c", &format!("import {modules}")]), PATIENCE).is_some()
 }

@@ -37,12 +37,7 @@ struct Counts {
 
 impl Report {
     pub(crate) fn new(owners: Suites) -> Self {
-        Self {
-            owners,
-            suites: Vec::new(),
-            failures: Vec::new(),
-            partial: Vec::new(),
-        }
+        Self { owners, suites: Vec::new(), failures: Vec::new(), partial: Vec::new() }
     }
 
     /// Takes the next bytes of the output.
@@ -64,26 +59,13 @@ impl Report {
             return;
         }
         for suite in self.suites.iter_mut().filter(|suite| suite.counts.is_none()) {
-            suite.counts = Some(Counts {
-                failed: 1,
-                ..Counts::default()
-            });
-            self.failures.push(format!(
-                "{}: a test program ended without a result",
-                suite.package
-            ));
+            suite.counts = Some(Counts { failed: 1, ..Counts::default() });
+            self.failures.push(format!("{}: a test program ended without a result", suite.package));
         }
         if self.total().failed == 0 {
-            let counts = Some(Counts {
-                failed: 1,
-                ..Counts::default()
-            });
-            self.suites.push(Suite {
-                package: "cargo".to_owned(),
-                counts,
-            });
-            self.failures
-                .push("cargo test failed; its message is above".to_owned());
+            let counts = Some(Counts { failed: 1, ..Counts::default() });
+            self.suites.push(Suite { package: "cargo".to_owned(), counts });
+            self.failures.push("cargo test failed; its message is above".to_owned());
         }
     }
 
@@ -98,12 +80,7 @@ impl Report {
         for failure in &self.failures {
             let _ = writeln!(text, "{} {failure}", Paint::stdout().red("failed:"));
         }
-        let _ = writeln!(
-            text,
-            "\nbuilt in {}, tested in {}",
-            elapsed(build),
-            elapsed(tests)
-        );
+        let _ = writeln!(text, "\nbuilt in {}, tested in {}", elapsed(build), elapsed(tests));
         text + &format!("{} passed, {} failed", total.passed, total.failed)
     }
 
@@ -137,18 +114,13 @@ impl Report {
 
     fn sum(&self, wanted: impl Fn(&Suite) -> bool) -> Counts {
         let suites = self.suites.iter().filter(|suite| wanted(suite));
-        suites
-            .filter_map(|suite| suite.counts)
-            .fold(Counts::default(), Counts::plus)
+        suites.filter_map(|suite| suite.counts).fold(Counts::default(), Counts::plus)
     }
 
     fn line(&mut self, line: &str) {
         let line = line.trim();
         if let Some(package) = suite_name(line).and_then(|name| self.owners.get(name)) {
-            self.suites.push(Suite {
-                package: package.clone(),
-                counts: None,
-            });
+            self.suites.push(Suite { package: package.clone(), counts: None });
         } else if let (Some(counts), Some(suite)) = (Counts::parse(line), self.suites.last_mut()) {
             // The doc tests of one library may report more than once.
             suite.counts = Some(suite.counts.unwrap_or_default().plus(counts));
@@ -162,15 +134,10 @@ impl Counts {
     /// `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.02s`
     fn parse(line: &str) -> Option<Self> {
         let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
-        let number = |unit: &str| {
-            counts
-                .split("; ")
-                .find_map(|part| part.strip_suffix(unit)?.trim().parse().ok())
-        };
-        let seconds = counts
-            .split("finished in ")
-            .nth(1)
-            .and_then(|time| time.trim_end_matches('s').parse().ok());
+        let number =
+            |unit: &str| counts.split("; ").find_map(|part| part.strip_suffix(unit)?.trim().parse().ok());
+        let seconds =
+            counts.split("finished in ").nth(1).and_then(|time| time.trim_end_matches('s').parse().ok());
         Some(Self {
             passed: number("passed")?,
             failed: number("failed")?,
@@ -198,13 +165,7 @@ impl Counts {
 
     fn cells(self, name: &str) -> [String; 5] {
         let time = elapsed(Duration::from_secs_f64(self.seconds));
-        [
-            name.to_owned(),
-            self.passed.to_string(),
-            self.failed.to_string(),
-            self.ignored.to_string(),
-            time,
-        ]
+        [name.to_owned(), self.passed.to_string(), self.failed.to_string(), self.ignored.to_string(), time]
     }
 }
 
@@ -214,10 +175,7 @@ fn suite_name(line: &str) -> Option<&str> {
     if let Some(library) = line.strip_prefix("Doc-tests ") {
         return Some(library.trim());
     }
-    let (_, path) = line
-        .strip_prefix("Running ")?
-        .strip_suffix(')')?
-        .rsplit_once('(')?;
+    let (_, path) = line.strip_prefix("Running ")?.strip_suffix(')')?.rsplit_once('(')?;
     path.rsplit('/').next()
 }
 
@@ -255,19 +213,8 @@ test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
         report.finish(false);
 
         assert_eq!(report.packages(), ["aic-cache"]);
-        assert_eq!(
-            report.total(),
-            Counts {
-                passed: 8,
-                failed: 1,
-                ignored: 1,
-                seconds: 2.0
-            }
-        );
-        assert_eq!(
-            report.failures,
-            ["aic-cache store::tests::expired_entry_is_a_miss"]
-        );
+        assert_eq!(report.total(), Counts { passed: 8, failed: 1, ignored: 1, seconds: 2.0 });
+        assert_eq!(report.failures, ["aic-cache store::tests::expired_entry_is_a_miss"]);
         assert!(!report.passed());
     }
 
@@ -276,10 +223,7 @@ test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
         for size in [1, 7, 64] {
             let mut report = report();
 
-            OUTPUT
-                .as_bytes()
-                .chunks(size)
-                .for_each(|chunk| report.read(chunk));
+            OUTPUT.as_bytes().chunks(size).for_each(|chunk| report.read(chunk));
 
             assert_eq!(report.total().passed, 8, "pieces of {size} bytes");
         }
@@ -325,10 +269,7 @@ test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
 
         let summary = report.summary(Duration::from_secs(70), Duration::from_secs(2));
         assert_eq!(summary.lines().last(), Some("8 passed, 1 failed"));
-        assert!(
-            summary.contains("built in 1 min 10 s, tested in 2.0 s"),
-            "{summary}"
-        );
+        assert!(summary.contains("built in 1 min 10 s, tested in 2.0 s"), "{summary}");
     }
 
     #[test]

@@ -28,33 +28,21 @@ pub(crate) fn build(options: &Options, workspace: &Workspace) -> Result<Suites> 
         return Ok(suites);
     }
     let mut command = cargo();
-    command
-        .args(["test", "--no-run", "--message-format=json-render-diagnostics"])
-        .args(options.cargo_args());
+    command.args(["test", "--no-run", "--message-format=json-render-diagnostics"]).args(options.cargo_args());
     announce(&command);
     let mut child = command.stdout(Stdio::piped()).spawn()?;
-    let stdout = child
-        .stdout
-        .take()
-        .expect("standard output was asked for as a pipe");
+    let stdout = child.stdout.take().expect("standard output was asked for as a pipe");
     for line in BufReader::new(stdout).lines() {
         suites.extend(test_program(&line?, workspace));
     }
-    if child.wait()?.success() {
-        Ok(suites)
-    } else {
-        Err(Error::new("the tests do not compile"))
-    }
+    if child.wait()?.success() { Ok(suites) } else { Err(Error::new("the tests do not compile")) }
 }
 
 /// Runs the tests; everything is shown as it comes.
 pub(crate) fn run(options: &Options, suites: Suites, kit: &Kit, servers: &Servers) -> Result<Report> {
     let mut command = cargo();
     command.arg("test").args(options.cargo_args());
-    command
-        .envs(kit.variables())
-        .envs(servers.variables())
-        .env("AIC_TEST_REQUIRE", "1");
+    command.envs(kit.variables()).envs(servers.variables()).env("AIC_TEST_REQUIRE", "1");
     if Paint::stdout().is_on() {
         command.env("CARGO_TERM_COLOR", "always");
     }
@@ -103,10 +91,7 @@ fn doc_tests(workspace: &Workspace) -> Suites {
 fn test_program(line: &str, workspace: &Workspace) -> Option<(String, String)> {
     let message: Value = serde_json::from_str(line).ok()?;
     let file = Path::new(message["executable"].as_str()?).file_name()?.to_str()?;
-    let package = workspace
-        .packages
-        .iter()
-        .find(|package| message["package_id"] == package.id.as_str())?;
+    let package = workspace.packages.iter().find(|package| message["package_id"] == package.id.as_str())?;
     (message["profile"]["test"] == true).then(|| (file.to_owned(), package.name.clone()))
 }
 
@@ -117,15 +102,8 @@ mod tests {
 
     #[test]
     fn test_program_in_cargos_messages_belongs_to_its_package() {
-        let package = Package {
-            name: "aic-cache".into(),
-            id: "path+aic-cache".into(),
-            ..Package::default()
-        };
-        let workspace = Workspace {
-            packages: vec![package],
-            target: "/w/target".into(),
-        };
+        let package = Package { name: "aic-cache".into(), id: "path+aic-cache".into(), ..Package::default() };
+        let workspace = Workspace { packages: vec![package], target: "/w/target".into() };
         let message = |test: bool| {
             serde_json::json!({
                 "reason": "compiler-artifact", "package_id": "path+aic-cache",

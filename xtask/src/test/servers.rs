@@ -28,10 +28,7 @@ impl Servers {
     /// Starts the servers of `kit` and waits until they accept connections.
     pub(crate) fn start(kit: &Kit, this_program: &Path, target: &Path) -> Result<Self> {
         let folder = kit::home(target).join(format!("servers-{}", std::process::id()));
-        let mut servers = Self {
-            running: Vec::new(),
-            folder,
-        };
+        let mut servers = Self { running: Vec::new(), folder };
         if let Some(program) = &kit.redis {
             let folder = servers.folder_of("redis")?;
             servers.running.push(Server::start(
@@ -55,9 +52,7 @@ impl Servers {
 
     /// The variables that tell the tests where the servers are.
     pub(crate) fn variables(&self) -> impl Iterator<Item = (&'static str, String)> {
-        self.running
-            .iter()
-            .map(|server| (server.need.variable(), server.url()))
+        self.running.iter().map(|server| (server.need.variable(), server.url()))
     }
 
     fn folder_of(&self, name: &str) -> Result<PathBuf> {
@@ -96,15 +91,8 @@ fn mosquitto(program: &Path, folder: &Path) -> Result<Plan> {
     let config = folder.join("mosquitto.conf");
     let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n");
     fs::write(&config, text).map_err(|cause| Error::at(&config, cause))?;
-    let line = [
-        program.display().to_string(),
-        "-c".to_owned(),
-        config.display().to_string(),
-    ];
-    Ok(Plan {
-        port,
-        line: line.to_vec(),
-    })
+    let line = [program.display().to_string(), "-c".to_owned(), config.display().to_string()];
+    Ok(Plan { port, line: line.to_vec() })
 }
 
 /// A server under its guard.
@@ -128,12 +116,7 @@ impl Server {
             .stderr(output)
             .spawn()
             .map_err(|cause| Error::at(this_program, cause))?;
-        let mut server = Self {
-            need,
-            port: plan.port,
-            guard,
-            log,
-        };
+        let mut server = Self { need, port: plan.port, guard, log };
         server.wait_until_ready()?;
         say!("{} at {}", plan.line[0], server.url());
         Ok(server)
@@ -160,11 +143,7 @@ impl Server {
     }
 
     fn failed(&self, how: &str) -> Error {
-        Error::new(format!(
-            "the server at {} {how}; it said:\n{}",
-            self.url(),
-            process::tail(&self.log)
-        ))
+        Error::new(format!("the server at {} {how}; it said:\n{}", self.url(), process::tail(&self.log)))
     }
 }
 
