@@ -21,6 +21,8 @@ pub enum Absent {
     PermissionDenied,
     /// A rate needs two samples and this is the first, or the counter behind it began again.
     FirstSample,
+    /// Nothing has happened yet that could be measured.
+    NotYet,
     /// The device was there and is not any more.
     Lost,
     /// The probe did not answer in time.
@@ -53,6 +55,7 @@ impl fmt::Display for Absent {
             Self::NoDevice => "no such device",
             Self::PermissionDenied => "permission denied",
             Self::FirstSample => "needs a second sample",
+            Self::NotYet => "nothing measured yet",
             Self::Lost => "device lost",
             Self::Timeout => "no answer in time",
             Self::Malformed => "malformed value",

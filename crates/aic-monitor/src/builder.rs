@@ -27,11 +27,7 @@ impl Default for MonitorBuilder {
             built_in: true,
             interval: Duration::from_secs(1),
             deadline: Duration::from_secs(1),
-            bounds: Bounds {
-                retention: Duration::from_secs(15 * 60),
-                points: 1024,
-                series: 1024,
-            },
+            bounds: Bounds { retention: Duration::from_secs(15 * 60), points: 1024, series: 1024 },
             clock: Box::new(SystemClock),
         }
     }
@@ -112,31 +108,13 @@ impl MonitorBuilder {
         let slots = self.slots()?;
         let names = slots.iter().map(|slot| slot.name().to_owned());
         let state = State::new(names, History::new(self.bounds));
-        Ok(Monitor::new(
-            self.clock,
-            self.interval,
-            self.deadline,
-            slots,
-            state,
-        ))
+        Ok(Monitor::new(self.clock, self.interval, self.deadline, slots, state))
     }
 
     fn check(&self) -> Result<()> {
-        let Self {
-            interval,
-            bounds:
-                Bounds {
-                    retention,
-                    points,
-                    series,
-                },
-            ..
-        } = *self;
+        let Self { interval, bounds: Bounds { retention, points, series }, .. } = *self;
         if interval < SHORTEST_INTERVAL {
-            return Err(Error::Interval {
-                interval,
-                min: SHORTEST_INTERVAL,
-            });
+            return Err(Error::Interval { interval, min: SHORTEST_INTERVAL });
         }
         if retention < interval.saturating_mul(2) {
             return Err(Error::Retention { retention, interval });
@@ -146,31 +124,18 @@ impl MonitorBuilder {
     }
 
     fn slots(&mut self) -> Result<Vec<Slot>> {
-        let (quick, slow) = if self.built_in {
-            (probe::quick(), probe::slow())
-        } else {
-            Default::default()
-        };
+        let (quick, slow) = if self.built_in { (probe::quick(), probe::slow()) } else { Default::default() };
         let threads = slow.into_iter().chain(self.probes.drain(..)).map(Slot::on_thread);
-        let slots: Vec<_> = quick
-            .into_iter()
-            .map(|probe| Ok(Slot::Inline(probe)))
-            .chain(threads)
-            .collect::<Result<_>>()?;
+        let slots: Vec<_> =
+            quick.into_iter().map(|probe| Ok(Slot::Inline(probe))).chain(threads).collect::<Result<_>>()?;
         let mut names = BTreeSet::new();
         match slots.iter().find(|slot| !names.insert(slot.name())) {
-            Some(twin) => Err(Error::DuplicateProbe {
-                probe: twin.name().to_owned(),
-            }),
+            Some(twin) => Err(Error::DuplicateProbe { probe: twin.name().to_owned() }),
             None => Ok(slots),
         }
     }
 }
 
 fn at_least(limit: &'static str, value: usize, min: usize) -> Result<()> {
-    if value < min {
-        Err(Error::Limit { limit, value, min })
-    } else {
-        Ok(())
-    }
+    if value < min { Err(Error::Limit { limit, value, min }) } else { Ok(()) }
 }

@@ -41,24 +41,15 @@ impl Cgroup {
     /// The smallest limit and the smallest rest under any limit; `None` where nothing limits.
     pub(crate) fn memory(&self) -> Option<Memory> {
         let v2 = self.v2.iter().filter_map(|folder| memory_of(folder, V2_MEMORY));
-        let v1 = self
-            .v1_memory
-            .iter()
-            .filter_map(|folder| memory_of(folder, V1_MEMORY));
+        let v1 = self.v1_memory.iter().filter_map(|folder| memory_of(folder, V1_MEMORY));
         v2.chain(v1).reduce(Memory::within)
     }
 
     /// How many cores may be used at once, by quota; `None` where nothing limits.
     pub(crate) fn cpu_cores(&self) -> Option<f64> {
-        let v2 = self
-            .v2
-            .iter()
-            .filter_map(|folder| parse_cpu_max(&read(folder, "cpu.max")?).ok()?);
+        let v2 = self.v2.iter().filter_map(|folder| parse_cpu_max(&read(folder, "cpu.max")?).ok()?);
         let v1 = self.v1_cpu.iter().filter_map(|folder| {
-            let (quota, period) = (
-                read(folder, "cpu.cfs_quota_us")?,
-                read(folder, "cpu.cfs_period_us")?,
-            );
+            let (quota, period) = (read(folder, "cpu.cfs_quota_us")?, read(folder, "cpu.cfs_period_us")?);
             parse_cpu_max(&format!("{} {}", quota.trim(), period.trim())).ok()?
         });
         v2.chain(v1).reduce(f64::min)
@@ -69,23 +60,14 @@ impl Cgroup {
 /// can be dropped at once.
 type MemoryFiles = (&'static str, &'static str, &'static str);
 const V2_MEMORY: MemoryFiles = ("memory.max", "memory.current", "inactive_file");
-const V1_MEMORY: MemoryFiles = (
-    "memory.limit_in_bytes",
-    "memory.usage_in_bytes",
-    "total_inactive_file",
-);
+const V1_MEMORY: MemoryFiles = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file");
 
 /// Usage without idle file cache is the working set, as the kubelet counts it.
 fn memory_of(folder: &Path, (limit, usage, inactive): MemoryFiles) -> Option<Memory> {
     let limit = parse_limit(&read(folder, limit)?).ok()??;
     let usage = parse_limit(&read(folder, usage)?).ok()??;
-    let idle = read(folder, "memory.stat")
-        .and_then(|text| parse_stat(&text, inactive))
-        .unwrap_or(0);
-    Some(Memory::new(
-        limit,
-        limit.saturating_sub(usage.saturating_sub(idle)),
-    ))
+    let idle = read(folder, "memory.stat").and_then(|text| parse_stat(&text, inactive)).unwrap_or(0);
+    Some(Memory::new(limit, limit.saturating_sub(usage.saturating_sub(idle))))
 }
 
 fn read(folder: &Path, file: &str) -> Option<String> {
@@ -94,14 +76,8 @@ fn read(folder: &Path, file: &str) -> Option<String> {
 
 /// `root/a/b`, `root/a` and `root` for the path `/a/b`; parts that would leave `root` are ignored.
 fn ancestry(root: &Path, path: &str) -> Vec<PathBuf> {
-    let parts: Vec<_> = path
-        .split('/')
-        .filter(|part| !part.is_empty() && *part != "..")
-        .collect();
-    (0..=parts.len())
-        .rev()
-        .map(|depth| root.join(parts[..depth].join("/")))
-        .collect()
+    let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty() && *part != "..").collect();
+    (0..=parts.len()).rev().map(|depth| root.join(parts[..depth].join("/"))).collect()
 }
 
 /// Controllers and path of one line `hierarchy:controllers:path`; v2 has no controllers.
@@ -120,8 +96,7 @@ fn parse_limit(text: &str) -> Result<Option<u64>, Absent> {
 
 /// The number on the line of `memory.stat` that begins with `name`.
 fn parse_stat(text: &str, name: &str) -> Option<u64> {
-    text.lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
 /// Cores from `quota period`, both in microseconds; no limit for the quota `max` (v2) or `-1` (v1).
@@ -132,11 +107,7 @@ fn parse_cpu_max(text: &str) -> Result<Option<f64>, Absent> {
     }
     let quota: u32 = quota.parse().map_err(|_| Absent::Malformed)?;
     let period: u32 = period.trim().parse().map_err(|_| Absent::Malformed)?;
-    if period == 0 {
-        Err(Absent::Malformed)
-    } else {
-        Ok(Some(f64::from(quota) / f64::from(period)))
-    }
+    if period == 0 { Err(Absent::Malformed) } else { Ok(Some(f64::from(quota) / f64::from(period))) }
 }
 
 #[cfg(test)]
@@ -191,11 +162,7 @@ mod tests {
     #[test]
     fn without_files_or_with_damaged_ones_nothing_limits() {
         let empty = folder(&[]);
-        let damaged = folder(&[
-            ("memory.max", "lots"),
-            ("memory.current", "1"),
-            ("cpu.max", "1 0"),
-        ]);
+        let damaged = folder(&[("memory.max", "lots"), ("memory.current", "1"), ("cpu.max", "1 0")]);
 
         for root in [empty, damaged] {
             let cgroup = Cgroup::find("0::/\nnonsense\n", root.path());

@@ -46,10 +46,7 @@ pub struct Moment {
 impl Moment {
     /// The present, as `clock` tells it.
     pub fn of(clock: &dyn Clock) -> Self {
-        Self {
-            instant: clock.now(),
-            wall: clock.wall(),
-        }
+        Self { instant: clock.now(), wall: clock.wall() }
     }
 
     /// Milliseconds of wall time since 1970 (UTC); 0 before that.
@@ -75,14 +72,9 @@ pub(crate) mod manual {
 
     impl ManualClock {
         pub(crate) fn new() -> Arc<Self> {
-            let start = Moment {
-                instant: Instant::now(),
-                wall: UNIX_EPOCH + Duration::from_secs(1_700_000_000),
-            };
-            Arc::new(Self {
-                start,
-                elapsed: Mutex::default(),
-            })
+            let start =
+                Moment { instant: Instant::now(), wall: UNIX_EPOCH + Duration::from_secs(1_700_000_000) };
+            Arc::new(Self { start, elapsed: Mutex::default() })
         }
 
         pub(crate) fn advance(&self, by: Duration) {

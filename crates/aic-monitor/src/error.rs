@@ -80,9 +80,6 @@ pub enum Error {
 impl Error {
     /// A failure of the probe `probe`.
     pub fn probe(probe: impl Into<String>, source: impl Into<BoxError>) -> Self {
-        Self::Probe {
-            probe: probe.into(),
-            source: source.into(),
-        }
+        Self::Probe { probe: probe.into(), source: source.into() }
     }
 }

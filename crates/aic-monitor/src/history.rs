@@ -48,12 +48,7 @@ pub(crate) struct History {
 
 impl History {
     pub(crate) fn new(bounds: Bounds) -> Self {
-        Self {
-            bounds,
-            metrics: BTreeMap::new(),
-            series: 0,
-            rejected: 0,
-        }
+        Self { bounds, metrics: BTreeMap::new(), series: 0, rejected: 0 }
     }
 
     /// Remembers `reading`, unless it is absent, older than what is known, or of one series too many.
@@ -64,19 +59,13 @@ impl History {
             self.rejected += 1;
             return;
         };
-        if series
-            .back()
-            .is_some_and(|last| last.at.instant >= reading.at.instant)
-        {
+        if series.back().is_some_and(|last| last.at.instant >= reading.at.instant) {
             return;
         }
         if series.len() == points {
             series.pop_front();
         }
-        series.push_back(Sample {
-            at: reading.at,
-            value,
-        });
+        series.push_back(Sample { at: reading.at, value });
     }
 
     fn series_of(&mut self, reading: &Reading) -> Option<&mut VecDeque<Sample>> {
@@ -127,10 +116,7 @@ impl History {
 
     /// The label sets under which `metric` was seen.
     pub(crate) fn labels(&self, metric: &str) -> Vec<Labels> {
-        self.metrics
-            .get(metric)
-            .map(|series| series.keys().cloned().collect())
-            .unwrap_or_default()
+        self.metrics.get(metric).map(|series| series.keys().cloned().collect()).unwrap_or_default()
     }
 
     /// How many readings were not remembered because there are too many series.
@@ -153,11 +139,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn history(points: usize, series: usize) -> History {
-        History::new(Bounds {
-            retention: 10 * SECOND,
-            points,
-            series,
-        })
+        History::new(Bounds { retention: 10 * SECOND, points, series })
     }
 
     fn reading(clock: &ManualClock, value: f64) -> Reading {
@@ -165,11 +147,7 @@ mod tests {
     }
 
     fn values(history: &History, range: Duration, now: Instant) -> Vec<f64> {
-        history
-            .samples("x", &Labels::new(), range, now)
-            .iter()
-            .map(|sample| sample.value)
-            .collect()
+        history.samples("x", &Labels::new(), range, now).iter().map(|sample| sample.value).collect()
     }
 
     #[test]
@@ -191,10 +169,7 @@ mod tests {
         clock.advance(SECOND);
         history.record(&reading(&clock, 2.0));
         history.record(&old);
-        history.record(&Reading {
-            value: Err(Absent::Lost),
-            ..reading(&clock, 0.0)
-        });
+        history.record(&Reading { value: Err(Absent::Lost), ..reading(&clock, 0.0) });
 
         assert_eq!(values(&history, 10 * SECOND, clock.now()), [2.0]);
     }

@@ -21,10 +21,7 @@ fn detected() -> Vec<&'static str> {
         ("avx512_vnni", is_x86_feature_detected!("avx512vnni")),
         ("avx512_bf16", is_x86_feature_detected!("avx512bf16")),
     ];
-    known
-        .into_iter()
-        .filter_map(|(name, has)| has.then_some(name))
-        .collect()
+    known.into_iter().filter_map(|(name, has)| has.then_some(name)).collect()
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -39,10 +36,7 @@ fn detected() -> Vec<&'static str> {
         ("sve", is_aarch64_feature_detected!("sve")),
         ("sve2", is_aarch64_feature_detected!("sve2")),
     ];
-    known
-        .into_iter()
-        .filter_map(|(name, has)| has.then_some(name))
-        .collect()
+    known.into_iter().filter_map(|(name, has)| has.then_some(name)).collect()
 }
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "x86", target_arch = "aarch64")))]
@@ -57,15 +51,9 @@ fn amx() -> Vec<&'static str> {
 }
 
 fn parse_amx(cpuinfo: &str) -> Vec<&'static str> {
-    let flags = cpuinfo
-        .lines()
-        .find(|line| line.starts_with("flags"))
-        .unwrap_or_default();
+    let flags = cpuinfo.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
     let has = |name: &&str| flags.split_whitespace().any(|flag| flag == *name);
-    ["amx_tile", "amx_int8", "amx_bf16", "amx_fp16"]
-        .into_iter()
-        .filter(has)
-        .collect()
+    ["amx_tile", "amx_int8", "amx_bf16", "amx_fp16"].into_iter().filter(has).collect()
 }
 
 #[cfg(test)]

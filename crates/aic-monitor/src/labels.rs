@@ -28,8 +28,7 @@ impl Labels {
 
     /// The value of `name`.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter()
-            .find_map(|(known, value)| (known == name).then_some(value))
+        self.iter().find_map(|(known, value)| (known == name).then_some(value))
     }
 
     /// Name and value pairs, sorted by name.
@@ -45,9 +44,7 @@ impl Labels {
 
 impl<N: Into<Cow<'static, str>>, V: Into<String>> FromIterator<(N, V)> for Labels {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
-        pairs
-            .into_iter()
-            .fold(Self::new(), |labels, (name, value)| labels.with(name, value))
+        pairs.into_iter().fold(Self::new(), |labels, (name, value)| labels.with(name, value))
     }
 }
 

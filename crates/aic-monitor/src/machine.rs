@@ -68,9 +68,7 @@ impl Machine {
         Self {
             os: System::long_os_version().ok(),
             architecture: std::env::consts::ARCH,
-            memory: system
-                .as_ref()
-                .and_then(|system| probe::effective_memory(system, &cgroup)),
+            memory: system.as_ref().and_then(|system| probe::effective_memory(system, &cgroup)),
             processor: Processor::detect(system.as_ref(), &cgroup),
             gpus: gpus(),
         }
@@ -92,10 +90,7 @@ impl Processor {
             brand: brand.filter(|brand| !brand.is_empty()),
             physical_cores: System::physical_core_count().ok(),
             logical_cores,
-            limit_cores: [cgroup.cpu_cores(), logical]
-                .into_iter()
-                .flatten()
-                .reduce(f64::min),
+            limit_cores: [cgroup.cpu_cores(), logical].into_iter().flatten().reduce(f64::min),
             features: isa::features(),
         }
     }
@@ -142,9 +137,7 @@ impl fmt::Display for Machine {
         }
         match &self.gpus {
             Ok(gpus) if gpus.is_empty() => writeln!(f, "gpu        none"),
-            Ok(gpus) => gpus
-                .iter()
-                .try_for_each(|gpu| writeln!(f, "gpu {}      {gpu}", gpu.index)),
+            Ok(gpus) => gpus.iter().try_for_each(|gpu| writeln!(f, "gpu {}      {gpu}", gpu.index)),
             Err(reason) => writeln!(f, "gpu        unknown: {reason}"),
         }
     }
@@ -154,23 +147,14 @@ impl fmt::Display for Processor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = |count: Option<usize>| count.map_or_else(|| "?".to_owned(), |count| count.to_string());
         write!(f, "{}, ", self.brand.as_deref().unwrap_or("unknown"))?;
-        write!(
-            f,
-            "{} cores, {} threads",
-            number(self.physical_cores),
-            number(self.logical_cores)
-        )?;
+        write!(f, "{} cores, {} threads", number(self.physical_cores), number(self.logical_cores))?;
         match self.limit_cores {
             Some(limit) if self.logical_cores.is_some_and(|cores| limit < cores as f64) => {
                 write!(f, ", limited to {limit}")?;
             }
             _ => {}
         }
-        if self.features.is_empty() {
-            Ok(())
-        } else {
-            write!(f, ", {}", self.features.join(" "))
-        }
+        if self.features.is_empty() { Ok(()) } else { write!(f, ", {}", self.features.join(" ")) }
     }
 }
 
@@ -183,9 +167,7 @@ impl fmt::Display for Gpu {
         if let Some((major, minor)) = self.compute_capability {
             write!(f, ", compute capability {major}.{minor}")?;
         }
-        self.driver
-            .iter()
-            .try_for_each(|driver| write!(f, ", driver {driver}"))
+        self.driver.iter().try_for_each(|driver| write!(f, ", driver {driver}"))
     }
 }
 
@@ -214,11 +196,7 @@ mod tests {
         let machine = Machine::detect();
 
         assert_eq!(machine.gpus, Err(Absent::NotBuilt));
-        assert!(
-            machine
-                .to_string()
-                .contains("gpu        unknown: built without support")
-        );
+        assert!(machine.to_string().contains("gpu        unknown: built without support"));
     }
 
     #[test]

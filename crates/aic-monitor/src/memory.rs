@@ -12,10 +12,7 @@ pub struct Memory {
 impl Memory {
     /// Memory of which `available_bytes` are left; more than the total counts as all of it.
     pub fn new(total_bytes: u64, available_bytes: u64) -> Self {
-        Self {
-            total_bytes,
-            available_bytes: available_bytes.min(total_bytes),
-        }
+        Self { total_bytes, available_bytes: available_bytes.min(total_bytes) }
     }
 
     /// What is taken, in bytes.
@@ -30,10 +27,7 @@ impl Memory {
 
     /// This memory as seen from inside a limit: the smaller total and the smaller rest.
     pub(crate) fn within(self, limit: Self) -> Self {
-        Self::new(
-            self.total_bytes.min(limit.total_bytes),
-            self.available_bytes.min(limit.available_bytes),
-        )
+        Self::new(self.total_bytes.min(limit.total_bytes), self.available_bytes.min(limit.available_bytes))
     }
 }
 

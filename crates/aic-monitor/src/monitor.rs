@@ -8,7 +8,9 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::slot::Slot;
 use crate::state::State;
-use crate::{Clock, Error, Labels, Moment, MonitorBuilder, Result, Sample, Snapshot, Summary, Trend};
+use crate::{
+    Clock, Error, Labels, Moment, MonitorBuilder, Reading, Result, Sample, Snapshot, Summary, Trend,
+};
 
 const THREAD: &str = "aic-monitor";
 
@@ -44,37 +46,19 @@ impl Monitor {
         state: State,
     ) -> Self {
         let (running, slots, state) = (AtomicBool::new(false), Mutex::new(slots), RwLock::new(state));
-        Self {
-            shared: Arc::new(Shared {
-                clock,
-                interval,
-                deadline,
-                running,
-                slots,
-                state,
-            }),
-        }
+        Self { shared: Arc::new(Shared { clock, interval, deadline, running, slots, state }) }
     }
 
     /// Reads all probes once and returns what is known then.
     ///
     /// Blocks while the probes read, for the deadline at most where they hang.
     pub fn poll(&self) -> Snapshot {
-        let Shared {
-            clock,
-            deadline,
-            slots,
-            state,
-            ..
-        } = &*self.shared;
+        let Shared { clock, deadline, slots, state, .. } = &*self.shared;
         let mut slots = slots.lock();
         let at = Moment::of(&**clock);
         slots.iter_mut().for_each(|slot| slot.ask(at));
         let until = Instant::now() + *deadline;
-        let answers: Vec<_> = slots
-            .iter_mut()
-            .map(|slot| slot.collect(at, until, *deadline))
-            .collect();
+        let answers: Vec<_> = slots.iter_mut().map(|slot| slot.collect(at, until, *deadline)).collect();
         let mut state = state.write();
         for (index, answer) in answers.into_iter().enumerate() {
             state.take(index, answer, at);
@@ -91,19 +75,11 @@ impl Monitor {
         if self.shared.running.swap(true, Ordering::AcqRel) {
             return Err(Error::AlreadyRunning);
         }
-        let mut running = Running {
-            shared: Arc::clone(&self.shared),
-            thread: None,
-        };
+        let mut running = Running { shared: Arc::clone(&self.shared), thread: None };
         let (stop, stopped) = mpsc::channel();
         let monitor = self.clone();
-        let thread = thread::Builder::new()
-            .name(THREAD.into())
-            .spawn(move || monitor.run(&stopped));
-        let thread = thread.map_err(|source| Error::Thread {
-            thread: THREAD.into(),
-            source,
-        })?;
+        let thread = thread::Builder::new().name(THREAD.into()).spawn(move || monitor.run(&stopped));
+        let thread = thread.map_err(|source| Error::Thread { thread: THREAD.into(), source })?;
         running.thread = Some((stop, thread));
         Ok(running)
     }
@@ -125,14 +101,15 @@ impl Monitor {
         self.shared.state.read().snapshot()
     }
 
+    /// The latest readings of all series of `metric`, sorted by labels; cheaper than a whole snapshot.
+    pub fn latest(&self, metric: &str) -> Vec<Reading> {
+        self.shared.state.read().latest(metric)
+    }
+
     /// The samples of one series that are at most `range` old, oldest first. Empty for an unknown series.
     pub fn history(&self, metric: &str, labels: &Labels, range: Duration) -> Vec<Sample> {
         let now = self.shared.clock.now();
-        self.shared
-            .state
-            .read()
-            .history
-            .samples(metric, labels, range, now)
+        self.shared.state.read().history.samples(metric, labels, range, now)
     }
 
     /// The label sets under which `metric` has a history.
@@ -142,11 +119,7 @@ impl Monitor {
 
     /// Statistics over the last `range` of one series; `None` where there is no sample.
     pub fn summary(&self, metric: &str, labels: &Labels, range: Duration) -> Option<Summary> {
-        Summary::of(
-            self.history(metric, labels, range)
-                .iter()
-                .map(|sample| sample.value),
-        )
+        Summary::of(self.history(metric, labels, range).iter().map(|sample| sample.value))
     }
 
     /// The trend over the last `range` of one series; `None` for fewer than two samples.

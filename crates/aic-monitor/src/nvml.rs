@@ -13,24 +13,12 @@ const RETRY: Duration = Duration::from_secs(60);
 type Gauge = fn(&Device<'_>) -> Result<f64, NvmlError>;
 
 const GAUGES: [(&str, Gauge); 6] = [
-    ("gpu_utilization_ratio", |device| {
-        Ok(f64::from(device.utilization_rates()?.gpu) / 100.0)
-    }),
-    ("gpu_memory_total_bytes", |device| {
-        Ok(memory_of(device)?.total_bytes as f64)
-    }),
-    ("gpu_memory_used_bytes", |device| {
-        Ok(memory_of(device)?.used_bytes() as f64)
-    }),
-    ("gpu_memory_utilization_ratio", |device| {
-        Ok(memory_of(device)?.utilization_ratio().unwrap_or(f64::NAN))
-    }),
-    ("gpu_temperature_celsius", |device| {
-        Ok(f64::from(device.temperature(TemperatureSensor::Gpu)?))
-    }),
-    ("gpu_power_watts", |device| {
-        Ok(f64::from(device.power_usage()?) / 1000.0)
-    }),
+    ("gpu_utilization_ratio", |device| Ok(f64::from(device.utilization_rates()?.gpu) / 100.0)),
+    ("gpu_memory_total_bytes", |device| Ok(memory_of(device)?.total_bytes as f64)),
+    ("gpu_memory_used_bytes", |device| Ok(memory_of(device)?.used_bytes() as f64)),
+    ("gpu_memory_utilization_ratio", |device| Ok(memory_of(device)?.utilization_ratio().unwrap_or(f64::NAN))),
+    ("gpu_temperature_celsius", |device| Ok(f64::from(device.temperature(TemperatureSensor::Gpu)?))),
+    ("gpu_power_watts", |device| Ok(f64::from(device.power_usage()?) / 1000.0)),
 ];
 
 /// For each NVIDIA GPU, under the label `gpu` (its number): `gpu_utilization_ratio` (the part of the time in which
@@ -113,9 +101,7 @@ fn read_all(nvml: &Nvml, at: Moment) -> Result<Vec<Reading>, Absent> {
 }
 
 fn all_absent(reason: Absent, at: Moment) -> Vec<Reading> {
-    GAUGES
-        .map(|(metric, _)| Reading::new(metric, Err(reason), at))
-        .into()
+    GAUGES.map(|(metric, _)| Reading::new(metric, Err(reason), at)).into()
 }
 
 fn readings(nvml: &Nvml, index: u32, at: Moment) -> Vec<Reading> {
@@ -195,10 +181,7 @@ mod tests {
         let readings = probe.read(Moment::of(&SystemClock)).unwrap();
 
         for (metric, _) in GAUGES {
-            assert!(
-                readings.iter().any(|reading| reading.metric == metric),
-                "{metric}"
-            );
+            assert!(readings.iter().any(|reading| reading.metric == metric), "{metric}");
         }
         match gpus() {
             Ok(gpus) => assert!(gpus.is_empty() || readings[0].labels.get("gpu") == Some("0")),

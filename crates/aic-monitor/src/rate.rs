@@ -17,11 +17,7 @@ impl Rates {
         let before = self.last.insert(key.to_owned(), (at, total));
         let (then, old) = before.ok_or(Absent::FirstSample)?;
         let seconds = at.saturating_duration_since(then).as_secs_f64();
-        if seconds > 0.0 && total >= old {
-            Ok((total - old) / seconds)
-        } else {
-            Err(Absent::FirstSample)
-        }
+        if seconds > 0.0 && total >= old { Ok((total - old) / seconds) } else { Err(Absent::FirstSample) }
     }
 
     /// Forgets the counters that were not updated at `at`: their device is gone.
@@ -43,10 +39,7 @@ mod tests {
         let (mut rates, start) = (Rates::default(), Instant::now());
 
         assert_eq!(rates.update("eth0", start, 100.0), Err(Absent::FirstSample));
-        assert_eq!(
-            rates.update("eth0", start + Duration::from_secs(2), 300.0),
-            Ok(100.0)
-        );
+        assert_eq!(rates.update("eth0", start + Duration::from_secs(2), 300.0), Ok(100.0));
     }
 
     #[test]
@@ -55,10 +48,7 @@ mod tests {
         let second = Duration::from_secs(1);
         let _ = rates.update("eth0", start, 100.0);
 
-        assert_eq!(
-            rates.update("eth0", start + second, 10.0),
-            Err(Absent::FirstSample)
-        );
+        assert_eq!(rates.update("eth0", start + second, 10.0), Err(Absent::FirstSample));
         assert_eq!(rates.update("eth0", start + 2 * second, 15.0), Ok(5.0));
     }
 

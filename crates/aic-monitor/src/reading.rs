@@ -24,19 +24,9 @@ pub struct Reading {
 impl Reading {
     /// A reading without labels. A value that is not finite becomes [`Absent::Malformed`].
     pub fn new(metric: impl Into<Cow<'static, str>>, value: Result<f64, Absent>, at: Moment) -> Self {
-        let value = value.and_then(|value| {
-            if value.is_finite() {
-                Ok(value)
-            } else {
-                Err(Absent::Malformed)
-            }
-        });
-        Self {
-            metric: metric.into(),
-            labels: Labels::new(),
-            value,
-            at,
-        }
+        let value =
+            value.and_then(|value| if value.is_finite() { Ok(value) } else { Err(Absent::Malformed) });
+        Self { metric: metric.into(), labels: Labels::new(), value, at }
     }
 
     /// The same reading with one label more.
@@ -81,10 +71,7 @@ fn pretty(metric: &str, value: f64) -> String {
         name if name.ends_with("_celsius") => format!("{value:.0} °C"),
         name if name.ends_with("_watts") => format!("{value:.1} W"),
         name if name.ends_with("_seconds") => format!("{value:.2} s"),
-        _ => format!("{value:.2}")
-            .trim_end_matches('0')
-            .trim_end_matches('.')
-            .to_owned(),
+        _ => format!("{value:.2}").trim_end_matches('0').trim_end_matches('.').to_owned(),
     }
 }
 
@@ -127,9 +114,6 @@ mod tests {
         let reading = reading("load_average", f64::NAN).label("window", "1m");
 
         assert_eq!(reading.value, Err(Absent::Malformed));
-        assert_eq!(
-            reading.to_string(),
-            r#"load_average{window="1m"} absent: malformed value"#
-        );
+        assert_eq!(reading.to_string(), r#"load_average{window="1m"} absent: malformed value"#);
     }
 }

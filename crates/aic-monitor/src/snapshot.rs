@@ -34,9 +34,7 @@ impl Snapshot {
     /// All series of `metric`.
     pub fn all<'a>(&'a self, metric: &str) -> impl Iterator<Item = &'a Reading> {
         let first = self.readings.partition_point(|reading| *reading.metric < *metric);
-        let end = self
-            .readings
-            .partition_point(|reading| *reading.metric <= *metric);
+        let end = self.readings.partition_point(|reading| *reading.metric <= *metric);
         self.readings[first..end].iter()
     }
 
@@ -52,30 +50,19 @@ impl Snapshot {
 
     /// The largest value over all series of `metric`; `None` where there is no value.
     pub fn max(&self, metric: &str) -> Option<f64> {
-        self.all(metric)
-            .filter_map(|reading| reading.value.ok())
-            .reduce(f64::max)
+        self.all(metric).filter_map(|reading| reading.value.ok()).reduce(f64::max)
     }
 }
 
 impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = |reading: &Reading| format!("{}{}", reading.metric, reading.labels);
-        let width = self
-            .readings
-            .iter()
-            .map(|reading| name(reading).chars().count())
-            .max()
-            .unwrap_or(0);
+        let width = self.readings.iter().map(|reading| name(reading).chars().count()).max().unwrap_or(0);
         for reading in &self.readings {
             writeln!(f, "{:width$}  {}", name(reading), reading.pretty_value())?;
         }
         for failure in &self.failures {
-            writeln!(
-                f,
-                "probe {} failed {} times: {}",
-                failure.probe, failure.count, failure.last
-            )?;
+            writeln!(f, "probe {} failed {} times: {}", failure.probe, failure.count, failure.last)?;
         }
         Ok(())
     }
@@ -88,11 +75,7 @@ mod tests {
 
     fn snapshot() -> Snapshot {
         let at = Moment::of(&SystemClock);
-        let failure = Failure {
-            probe: "gpu".into(),
-            count: 2,
-            last: "gone".into(),
-        };
+        let failure = Failure { probe: "gpu".into(), count: 2, last: "gone".into() };
         Snapshot {
             readings: vec![
                 Reading::new("disk_utilization_ratio", Ok(0.5), at).label("mount", "/"),
@@ -111,10 +94,7 @@ mod tests {
         assert_eq!(snapshot.all("disk_utilization_ratio").count(), 2);
         assert_eq!(snapshot.max("disk_utilization_ratio"), Some(0.7));
         let data = Labels::from([("mount", "/data")]);
-        assert_eq!(
-            snapshot.get("disk_utilization_ratio", &data).unwrap().value,
-            Ok(0.7)
-        );
+        assert_eq!(snapshot.get("disk_utilization_ratio", &data).unwrap().value, Ok(0.7));
         assert_eq!(snapshot.value("disk_utilization_ratio"), None);
         assert_eq!(snapshot.value("gpu_power_watts"), None);
         assert_eq!(snapshot.all("disk").count(), 0);

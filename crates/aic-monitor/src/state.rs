@@ -21,17 +21,8 @@ struct Known {
 
 impl State {
     pub(crate) fn new(names: impl Iterator<Item = String>, history: History) -> Self {
-        let failure = |probe| Failure {
-            probe,
-            count: 0,
-            last: String::new(),
-        };
-        let probes = names
-            .map(|name| Known {
-                latest: Vec::new(),
-                failure: failure(name),
-            })
-            .collect();
+        let failure = |probe| Failure { probe, count: 0, last: String::new() };
+        let probes = names.map(|name| Known { latest: Vec::new(), failure: failure(name) }).collect();
         Self { probes, history }
     }
 
@@ -47,34 +38,28 @@ impl State {
         }
     }
 
+    /// The latest readings of `metric`, sorted by labels.
+    pub(crate) fn latest(&self, metric: &str) -> Vec<Reading> {
+        let all = self.probes.iter().flat_map(|known| &known.latest);
+        let mut readings: Vec<_> = all.filter(|reading| reading.metric == metric).cloned().collect();
+        readings.sort_by(|a, b| a.labels.cmp(&b.labels));
+        readings
+    }
+
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let mut readings: Vec<_> = self
-            .probes
-            .iter()
-            .flat_map(|known| known.latest.iter().cloned())
-            .collect();
+        let mut readings: Vec<_> =
+            self.probes.iter().flat_map(|known| known.latest.iter().cloned()).collect();
         readings.sort_by(|a, b| (&a.metric, &a.labels).cmp(&(&b.metric, &b.labels)));
-        let failed = self
-            .probes
-            .iter()
-            .map(|known| &known.failure)
-            .filter(|failure| failure.count > 0);
-        Snapshot {
-            readings,
-            failures: failed.cloned().collect(),
-            rejected: self.history.rejected(),
-        }
+        let failed = self.probes.iter().map(|known| &known.failure).filter(|failure| failure.count > 0);
+        Snapshot { readings, failures: failed.cloned().collect(), rejected: self.history.rejected() }
     }
 }
 
 impl Known {
     /// Old values must not pass for current ones: each of them becomes absent.
     fn fail(&mut self, error: &Error, at: Moment) {
-        let reason = if matches!(error, Error::ProbeTimeout { .. }) {
-            Absent::Timeout
-        } else {
-            Absent::Failed
-        };
+        let reason =
+            if matches!(error, Error::ProbeTimeout { .. }) { Absent::Timeout } else { Absent::Failed };
         for reading in &mut self.latest {
             reading.value = Err(reason);
             reading.at = at;

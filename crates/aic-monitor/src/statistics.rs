@@ -31,21 +31,9 @@ impl Summary {
         let (&min, &max) = (sorted.first()?, sorted.last()?);
         let count = sorted.len();
         // Dividing first keeps the sum of huge values finite; the clamp undoes its rounding.
-        let mean = sorted
-            .iter()
-            .map(|value| value / count as f64)
-            .sum::<f64>()
-            .clamp(min, max);
+        let mean = sorted.iter().map(|value| value / count as f64).sum::<f64>().clamp(min, max);
         let p = |q| percentile(&sorted, q);
-        Some(Self {
-            count,
-            min,
-            max,
-            mean,
-            p50: p(0.50),
-            p95: p(0.95),
-            p99: p(0.99),
-        })
+        Some(Self { count, min, max, mean, p50: p(0.50), p95: p(0.95), p99: p(0.99) })
     }
 }
 
@@ -127,10 +115,7 @@ impl Sums {
     fn line(&self) -> Option<Trend> {
         let slope = self.time_value / self.time_squared;
         let level = self.mean_value - slope * self.mean_time;
-        slope.is_finite().then_some(Trend {
-            level,
-            slope_per_second: slope,
-        })
+        slope.is_finite().then_some(Trend { level, slope_per_second: slope })
     }
 }
 
@@ -145,17 +130,8 @@ mod tests {
 
     fn samples(points: &[(f64, f64)]) -> Vec<Sample> {
         let (start, wall) = (Instant::now(), SystemClock.wall());
-        let at = |seconds| Moment {
-            instant: start + Duration::from_secs_f64(seconds),
-            wall,
-        };
-        points
-            .iter()
-            .map(|&(seconds, value)| Sample {
-                at: at(seconds),
-                value,
-            })
-            .collect()
+        let at = |seconds| Moment { instant: start + Duration::from_secs_f64(seconds), wall };
+        points.iter().map(|&(seconds, value)| Sample { at: at(seconds), value }).collect()
     }
 
     #[test]
@@ -174,17 +150,13 @@ mod tests {
         assert_eq!(Summary::of([]), None);
         assert_eq!(Summary::of([f64::NAN]), None);
         assert_eq!(Trend::of(&samples(&[(0.0, 1.0)]), Duration::from_secs(1)), None);
-        assert_eq!(
-            Trend::of(&samples(&[(0.0, 1.0), (0.0, 2.0)]), Duration::from_secs(1)),
-            None
-        );
+        assert_eq!(Trend::of(&samples(&[(0.0, 1.0), (0.0, 2.0)]), Duration::from_secs(1)), None);
     }
 
     #[test]
     fn after_a_kink_the_trend_follows_the_newer_part() {
-        let flat_then_steep: Vec<_> = (0..100)
-            .map(|i| (f64::from(i), if i < 50 { 0.0 } else { f64::from(i - 50) }))
-            .collect();
+        let flat_then_steep: Vec<_> =
+            (0..100).map(|i| (f64::from(i), if i < 50 { 0.0 } else { f64::from(i - 50) })).collect();
 
         let trend = Trend::of(&samples(&flat_then_steep), Duration::from_secs(5)).unwrap();
 
@@ -193,22 +165,12 @@ mod tests {
 
     #[test]
     fn limit_is_reached_after_the_rest_divided_by_the_slope() {
-        let trend = Trend {
-            level: 80.0,
-            slope_per_second: 0.5,
-        };
+        let trend = Trend { level: 80.0, slope_per_second: 0.5 };
 
         assert_eq!(trend.time_to_reach(100.0), Some(Duration::from_secs(40)));
         assert_eq!(trend.time_to_reach(80.0), Some(Duration::ZERO));
         assert_eq!(trend.time_to_reach(60.0), None);
-        assert_eq!(
-            Trend {
-                slope_per_second: 0.0,
-                ..trend
-            }
-            .time_to_reach(100.0),
-            None
-        );
+        assert_eq!(Trend { slope_per_second: 0.0, ..trend }.time_to_reach(100.0), None);
     }
 
     proptest! {

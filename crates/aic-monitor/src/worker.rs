@@ -32,11 +32,7 @@ impl Worker {
             .name(thread.clone())
             .spawn(move || serve(probe, &inbox, &outbox))
             .map_err(|source| Error::Thread { thread, source })?;
-        Ok(Self {
-            requests,
-            answers,
-            state: State::Idle,
-        })
+        Ok(Self { requests, answers, state: State::Idle })
     }
 
     /// Asks for a read, unless one is still in progress.
@@ -56,11 +52,7 @@ impl Worker {
         wait: Duration,
         deadline: Duration,
     ) -> Result<Vec<Reading>> {
-        let wait = if self.state == State::Late {
-            Duration::ZERO
-        } else {
-            wait
-        };
+        let wait = if self.state == State::Late { Duration::ZERO } else { wait };
         let probe = || probe.to_owned();
         match self.answers.recv_timeout(wait) {
             Ok(answer) => {
@@ -69,10 +61,7 @@ impl Worker {
             }
             Err(RecvTimeoutError::Timeout) => {
                 self.state = State::Late;
-                Err(Error::ProbeTimeout {
-                    probe: probe(),
-                    deadline,
-                })
+                Err(Error::ProbeTimeout { probe: probe(), deadline })
             }
             Err(RecvTimeoutError::Disconnected) => Err(Error::ProbePanicked { probe: probe() }),
         }

@@ -20,11 +20,7 @@ pub struct CpuProbe {
 impl CpuProbe {
     /// A probe of this machine and this process's control group.
     pub fn new() -> Self {
-        Self {
-            system: None,
-            cgroup: Cgroup::of_self(),
-            last: None,
-        }
+        Self { system: None, cgroup: Cgroup::of_self(), last: None }
     }
 
     /// The utilization since the last reading; the last one again where that is too near to be told apart.
@@ -37,22 +33,14 @@ impl CpuProbe {
         let system = open(&mut self.system, "cpu", System::new)?;
         system.refresh_cpu_specifics(CpuRefreshKind::nothing().with_usage());
         let now = f64::from(system.global_cpu_usage()) / 100.0;
-        let ratio = if self.last.is_some() {
-            Ok(now.clamp(0.0, 1.0))
-        } else {
-            Err(Absent::FirstSample)
-        };
+        let ratio = if self.last.is_some() { Ok(now.clamp(0.0, 1.0)) } else { Err(Absent::FirstSample) };
         self.last = Some((at, ratio));
         Ok(ratio)
     }
 
     fn logical_cores(&self) -> Result<f64, Absent> {
         let cores = self.system.as_ref().map_or(0, |system| system.cpus().len());
-        if cores > 0 {
-            Ok(cores as f64)
-        } else {
-            Err(Absent::NotSupported)
-        }
+        if cores > 0 { Ok(cores as f64) } else { Err(Absent::NotSupported) }
     }
 }
 
@@ -91,18 +79,8 @@ mod tests {
         let (mut probe, at) = (CpuProbe::new(), Moment::of(&SystemClock));
 
         let first = probe.read(at).unwrap();
-        let soon = probe
-            .read(Moment {
-                instant: at.instant + Duration::from_millis(10),
-                ..at
-            })
-            .unwrap();
-        let later = probe
-            .read(Moment {
-                instant: at.instant + Duration::from_secs(1),
-                ..at
-            })
-            .unwrap();
+        let soon = probe.read(Moment { instant: at.instant + Duration::from_millis(10), ..at }).unwrap();
+        let later = probe.read(Moment { instant: at.instant + Duration::from_secs(1), ..at }).unwrap();
 
         assert_eq!(first[0].value, Err(Absent::FirstSample));
         assert_eq!(soon[0].value, Err(Absent::FirstSample));

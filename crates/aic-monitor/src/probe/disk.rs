@@ -31,16 +31,11 @@ impl DiskProbe {
         let fields = [
             ("disk_total_bytes", Ok(space.total_bytes as f64)),
             ("disk_available_bytes", Ok(space.available_bytes as f64)),
-            (
-                "disk_utilization_ratio",
-                space.utilization_ratio().ok_or(Absent::NotSupported),
-            ),
+            ("disk_utilization_ratio", space.utilization_ratio().ok_or(Absent::NotSupported)),
             ("disk_read_bytes_per_second", reads),
             ("disk_written_bytes_per_second", writes),
         ];
-        fields
-            .map(|(metric, value)| Reading::new(metric, value, at).label("mount", mount.clone()))
-            .into()
+        fields.map(|(metric, value)| Reading::new(metric, value, at).label("mount", mount.clone())).into()
     }
 }
 
@@ -79,10 +74,6 @@ mod tests {
         let of = |metric: &str| readings.iter().filter(|r| r.metric == metric).collect::<Vec<_>>();
         let mounts: BTreeSet<_> = readings.iter().map(|r| &r.labels).collect();
         assert_eq!(of("disk_utilization_ratio").len(), mounts.len());
-        assert!(
-            of("disk_read_bytes_per_second")
-                .iter()
-                .all(|r| r.value == Err(Absent::FirstSample))
-        );
+        assert!(of("disk_read_bytes_per_second").iter().all(|r| r.value == Err(Absent::FirstSample)));
     }
 }

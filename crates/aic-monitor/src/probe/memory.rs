@@ -18,10 +18,7 @@ pub struct MemoryProbe {
 impl MemoryProbe {
     /// A probe of this machine and this process's control group.
     pub fn new() -> Self {
-        Self {
-            system: None,
-            cgroup: Cgroup::of_self(),
-        }
+        Self { system: None, cgroup: Cgroup::of_self() }
     }
 }
 
@@ -45,11 +42,7 @@ impl Probe for MemoryProbe {
         let swap_used = system.total_swap().saturating_sub(system.free_swap());
         Ok(vec![
             Reading::new("memory_total_bytes", bytes(|memory| memory.total_bytes), at),
-            Reading::new(
-                "memory_available_bytes",
-                bytes(|memory| memory.available_bytes),
-                at,
-            ),
+            Reading::new("memory_available_bytes", bytes(|memory| memory.available_bytes), at),
             Reading::new("memory_used_bytes", bytes(Memory::used_bytes), at),
             Reading::new("memory_utilization_ratio", ratio, at),
             Reading::new("swap_total_bytes", Ok(system.total_swap() as f64), at),
@@ -74,14 +67,7 @@ mod tests {
     fn parts_of_the_memory_add_up() {
         let readings = MemoryProbe::new().read(Moment::of(&SystemClock)).unwrap();
 
-        let value = |metric: &str| {
-            readings
-                .iter()
-                .find(|r| r.metric == metric)
-                .unwrap()
-                .value
-                .unwrap()
-        };
+        let value = |metric: &str| readings.iter().find(|r| r.metric == metric).unwrap().value.unwrap();
         let (total, available) = (value("memory_total_bytes"), value("memory_available_bytes"));
         assert!(total > 0.0 && available <= total);
         assert_eq!(value("memory_used_bytes"), total - available);

@@ -34,10 +34,7 @@ impl Probe for NetworkProbe {
             let (received, transmitted) = (data.total_received() as f64, data.total_transmitted() as f64);
             let fields = [
                 ("network_receive_bytes_total", Ok(received)),
-                (
-                    "network_receive_bytes_per_second",
-                    self.received.update(&name, at.instant, received),
-                ),
+                ("network_receive_bytes_per_second", self.received.update(&name, at.instant, received)),
                 ("network_transmit_bytes_total", Ok(transmitted)),
                 (
                     "network_transmit_bytes_per_second",
@@ -73,22 +70,9 @@ mod tests {
         };
 
         let first = rates(probe.read(at).unwrap());
-        let later = rates(
-            probe
-                .read(Moment {
-                    instant: at.instant + Duration::from_secs(1),
-                    ..at
-                })
-                .unwrap(),
-        );
+        let later = rates(probe.read(Moment { instant: at.instant + Duration::from_secs(1), ..at }).unwrap());
 
-        assert!(
-            first.iter().all(|value| *value == Err(Absent::FirstSample)),
-            "{first:?}"
-        );
-        assert!(
-            later.iter().all(|value| value.is_ok_and(|rate| rate >= 0.0)),
-            "{later:?}"
-        );
+        assert!(first.iter().all(|value| *value == Err(Absent::FirstSample)), "{first:?}");
+        assert!(later.iter().all(|value| value.is_ok_and(|rate| rate >= 0.0)), "{later:?}");
     }
 }

@@ -26,10 +26,7 @@ impl PressureProbe {
     }
 
     fn in_folder(folder: impl Into<PathBuf>) -> Self {
-        Self {
-            folder: folder.into(),
-            stalled: Rates::default(),
-        }
+        Self { folder: folder.into(), stalled: Rates::default() }
     }
 
     fn stalls(&self, resource: &str) -> Result<Vec<Stall>, Absent> {
@@ -53,24 +50,14 @@ impl Probe for PressureProbe {
         let mut readings = Vec::new();
         for resource in RESOURCES {
             let mut push = |metric, value, kind| {
-                readings.push(
-                    Reading::new(metric, value, at)
-                        .label("resource", resource)
-                        .label("kind", kind),
-                );
+                readings
+                    .push(Reading::new(metric, value, at).label("resource", resource).label("kind", kind));
             };
             match self.stalls(resource) {
                 Err(reason) => push("pressure_stall_ratio", Err(reason), "some"),
                 Ok(stalls) => {
-                    for Stall {
-                        kind,
-                        ratio_10s,
-                        seconds,
-                    } in stalls
-                    {
-                        let ratio = self
-                            .stalled
-                            .update(&format!("{resource}/{kind}"), at.instant, seconds);
+                    for Stall { kind, ratio_10s, seconds } in stalls {
+                        let ratio = self.stalled.update(&format!("{resource}/{kind}"), at.instant, seconds);
                         push("pressure_stall_seconds_total", Ok(seconds), kind);
                         push("pressure_stall_ratio", ratio.map(|ratio| ratio.min(1.0)), kind);
                         push("pressure_stall_10s_ratio", Ok(ratio_10s), kind);
@@ -95,15 +82,9 @@ struct Stall {
 fn parse(text: &str) -> Result<Vec<Stall>, Absent> {
     let kinds = ["some", "full"].into_iter();
     let line = |kind: &'static str| Some((kind, text.lines().find_map(|line| line.strip_prefix(kind))?));
-    let stalls: Vec<_> = kinds
-        .filter_map(line)
-        .map(|(kind, rest)| parse_line(kind, rest))
-        .collect::<Result<_, _>>()?;
-    if stalls.is_empty() {
-        Err(Absent::Malformed)
-    } else {
-        Ok(stalls)
-    }
+    let stalls: Vec<_> =
+        kinds.filter_map(line).map(|(kind, rest)| parse_line(kind, rest)).collect::<Result<_, _>>()?;
+    if stalls.is_empty() { Err(Absent::Malformed) } else { Ok(stalls) }
 }
 
 fn parse_line(kind: &'static str, fields: &str) -> Result<Stall, Absent> {
@@ -115,11 +96,7 @@ fn parse_line(kind: &'static str, fields: &str) -> Result<Stall, Absent> {
     };
     let percent: f64 = field("avg10")?.parse().map_err(|_| Absent::Malformed)?;
     let micros: u64 = field("total")?.parse().map_err(|_| Absent::Malformed)?;
-    Ok(Stall {
-        kind,
-        ratio_10s: percent / 100.0,
-        seconds: micros as f64 / 1e6,
-    })
+    Ok(Stall { kind, ratio_10s: percent / 100.0, seconds: micros as f64 / 1e6 })
 }
 
 #[cfg(test)]
@@ -138,22 +115,8 @@ mod tests {
     fn both_kinds_are_read() {
         let stalls = parse(&format!("{SOME}{FULL}")).unwrap();
 
-        assert_eq!(
-            stalls[0],
-            Stall {
-                kind: "some",
-                ratio_10s: 0.135,
-                seconds: 22.5
-            }
-        );
-        assert_eq!(
-            stalls[1],
-            Stall {
-                kind: "full",
-                ratio_10s: 0.0,
-                seconds: 0.0
-            }
-        );
+        assert_eq!(stalls[0], Stall { kind: "some", ratio_10s: 0.135, seconds: 22.5 });
+        assert_eq!(stalls[1], Stall { kind: "full", ratio_10s: 0.0, seconds: 0.0 });
     }
 
     #[test]
@@ -163,14 +126,9 @@ mod tests {
 
     #[test]
     fn damaged_text_is_malformed() {
-        for text in [
-            "",
-            "some",
-            "some avg10=x total=1",
-            "some avg10=1.0 total=-1",
-            "some avg10=1.0",
-            "other total=1",
-        ] {
+        for text in
+            ["", "some", "some avg10=x total=1", "some avg10=1.0 total=-1", "some avg10=1.0", "other total=1"]
+        {
             assert_eq!(parse(text), Err(Absent::Malformed), "{text:?}");
         }
     }
@@ -191,12 +149,7 @@ mod tests {
         fs::write(&file, SOME).unwrap();
         let first = probe.read(at).unwrap();
         fs::write(&file, SOME.replace("22500000", "23000000")).unwrap();
-        let later = probe
-            .read(Moment {
-                instant: at.instant + Duration::from_secs(2),
-                ..at
-            })
-            .unwrap();
+        let later = probe.read(Moment { instant: at.instant + Duration::from_secs(2), ..at }).unwrap();
 
         assert_eq!(io(&first), Err(Absent::FirstSample));
         assert_eq!(io(&later), Ok(0.25));

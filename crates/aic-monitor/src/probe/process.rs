@@ -29,32 +29,17 @@ impl Probe for ProcessProbe {
     fn read(&mut self, at: Moment) -> Result<Vec<Reading>> {
         let system = open(&mut self.system, "process", System::new)?;
         let pid = Pid::from_u32(std::process::id());
-        let wanted = ProcessRefreshKind::nothing()
-            .without_tasks()
-            .with_cpu()
-            .with_memory();
+        let wanted = ProcessRefreshKind::nothing().without_tasks().with_cpu().with_memory();
         system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, wanted);
-        let process = system
-            .process(pid)
-            .ok_or_else(|| crate::Error::probe("process", Absent::NotSupported))?;
+        let process =
+            system.process(pid).ok_or_else(|| crate::Error::probe("process", Absent::NotSupported))?;
         let cpu_seconds = process.accumulated_cpu_time() as f64 / 1000.0;
-        let open_files = process
-            .open_files()
-            .map(|count| count as f64)
-            .ok_or(Absent::NotSupported);
+        let open_files = process.open_files().map(|count| count as f64).ok_or(Absent::NotSupported);
         Ok(vec![
             Reading::new("process_cpu_seconds_total", Ok(cpu_seconds), at),
-            Reading::new(
-                "process_cpu_cores",
-                self.cpu.update("", at.instant, cpu_seconds),
-                at,
-            ),
+            Reading::new("process_cpu_cores", self.cpu.update("", at.instant, cpu_seconds), at),
             Reading::new("process_resident_memory_bytes", Ok(process.memory() as f64), at),
-            Reading::new(
-                "process_virtual_memory_bytes",
-                Ok(process.virtual_memory() as f64),
-                at,
-            ),
+            Reading::new("process_virtual_memory_bytes", Ok(process.virtual_memory() as f64), at),
             Reading::new("process_open_files", open_files, at),
             Reading::new("process_uptime_seconds", Ok(process.run_time() as f64), at),
         ])
@@ -76,12 +61,7 @@ mod tests {
 
         let first = probe.read(at).unwrap();
         let ballast = std::hint::black_box(vec![1_u8; 64 << 20]);
-        let later = probe
-            .read(Moment {
-                instant: at.instant + Duration::from_secs(1),
-                ..at
-            })
-            .unwrap();
+        let later = probe.read(Moment { instant: at.instant + Duration::from_secs(1), ..at }).unwrap();
         drop(ballast);
 
         let resident = |readings| value(readings, "process_resident_memory_bytes").unwrap();

@@ -51,10 +51,6 @@ mod tests {
 
         let without_sensor = readings.iter().filter(|r| r.labels.is_empty());
         assert!(!readings.is_empty());
-        assert!(
-            without_sensor
-                .into_iter()
-                .all(|r| r.value == Err(Absent::NoDevice))
-        );
+        assert!(without_sensor.into_iter().all(|r| r.value == Err(Absent::NoDevice)));
     }
 }

@@ -60,21 +60,13 @@ impl Clock for Ticking {
 }
 
 fn values(monitor: &Monitor, metric: &str) -> Vec<f64> {
-    monitor
-        .history(metric, &Labels::new(), Duration::MAX)
-        .iter()
-        .map(|sample| sample.value)
-        .collect()
+    monitor.history(metric, &Labels::new(), Duration::MAX).iter().map(|sample| sample.value).collect()
 }
 
 #[test]
 fn each_poll_adds_one_sample_and_a_failure_leaves_a_gap() {
-    let monitor = Monitor::builder()
-        .built_in(false)
-        .probe(Counter::default())
-        .clock(Ticking::new())
-        .build()
-        .unwrap();
+    let monitor =
+        Monitor::builder().built_in(false).probe(Counter::default()).clock(Ticking::new()).build().unwrap();
 
     let second = (monitor.poll(), monitor.poll()).1;
     let third = monitor.poll();
@@ -82,20 +74,12 @@ fn each_poll_adds_one_sample_and_a_failure_leaves_a_gap() {
 
     assert_eq!(second.value("count"), Some(2.0));
     assert_eq!(third.readings[0].value, Err(Absent::Failed));
-    assert_eq!(
-        third.failures[0].last,
-        "probe `counter` failed: cannot count to three"
-    );
+    assert_eq!(third.failures[0].last, "probe `counter` failed: cannot count to three");
     assert_eq!(fourth.value("count"), Some(4.0));
     assert_eq!(fourth.failures[0].count, 1);
+    assert_eq!(monitor.latest("count"), fourth.readings);
     assert_eq!(values(&monitor, "count"), [1.0, 2.0, 4.0]);
-    assert_eq!(
-        monitor
-            .summary("count", &Labels::new(), Duration::MAX)
-            .unwrap()
-            .max,
-        4.0
-    );
+    assert_eq!(monitor.summary("count", &Labels::new(), Duration::MAX).unwrap().max, 4.0);
 }
 
 #[test]
@@ -129,11 +113,7 @@ fn built_in_probes_fill_the_snapshot_and_the_table() {
     assert!(snapshot.to_string().contains("memory_utilization_ratio"));
     let json = serde_json::to_value(&snapshot).unwrap();
     let readings = json["readings"].as_array().unwrap();
-    assert!(
-        readings
-            .iter()
-            .all(|reading| reading["value"].is_null() != reading["absent"].is_null())
-    );
+    assert!(readings.iter().all(|reading| reading["value"].is_null() != reading["absent"].is_null()));
 }
 
 #[test]
@@ -171,16 +151,9 @@ fn settings_out_of_range_are_named() {
         message(Monitor::builder().retention(SECOND)),
         "retention 1s is shorter than two polling intervals of 1s"
     );
+    assert_eq!(message(Monitor::builder().points(1)), "history limit `points` is 1 but must be at least 2");
     assert_eq!(
-        message(Monitor::builder().points(1)),
-        "history limit `points` is 1 but must be at least 2"
-    );
-    assert_eq!(
-        message(
-            Monitor::builder()
-                .probe(Counter::default())
-                .probe(Counter::default())
-        ),
+        message(Monitor::builder().probe(Counter::default()).probe(Counter::default())),
         "two probes are named `counter`"
     );
 }
