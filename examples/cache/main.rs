@@ -1,21 +1,16 @@
 //! A slow, made-up model behind the cache: what a miss, a hit, expiry, fifty callers at once and another
 //! tenant look like, and the same over Redis if `REDIS_URL` is set.
 //!
-//! `cache demo` shows one case per line; `cache stats` replays a made-up day of questions and sums it up.
+//! `cache demo` shows one case per line; `cache stats` replays a thousand questions and sums them up.
 use std::{
     env,
     error::Error,
-    fmt::Display,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use aic::cache::{
-    Answer, BoxError, Cache, CacheControl, Computed, Fingerprint, MemoryStore, RedisStore, Store, Tenant,
-    Tiered, Worth,
+    Begin, BoxError, Cache, CacheControl, Fingerprint, MemoryStore, RedisStore, Store, Tenant, Tiered, Worth,
 };
 use clap::Parser;
 use tokio::{task::JoinSet, time::sleep};
@@ -23,131 +18,117 @@ use tokio::{task::JoinSet, time::sleep};
 /// What the answer cache does, shown with a model that needs 300 ms.
 #[derive(Parser)]
 enum Command {
-    /// One case per line: miss, hit, refresh, expiry, fifty at once, tenants, Redis
+    /// One case per line: miss, hit, refresh, expiry, another tenant, fifty at once, Redis
     Demo,
     /// A thousand questions, some asked often, and the statistics afterwards
     Stats,
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), BoxError> {
     match Command::parse() {
         Command::Demo => demo().await,
         Command::Stats => stats().await,
     }
 }
 
-async fn demo() -> Result<(), Box<dyn Error>> {
-    let (cache, model) = (cache(MemoryStore::new(16 << 20)), Model::new(Duration::from_millis(300)));
-    let key = key("acme", "Why is the sky blue?")?;
-    let any = CacheControl::new();
+const SLOW: Duration = Duration::from_millis(300);
 
-    show("first call", model.ask(&cache, &key, &any)).await?;
-    show("second call", model.ask(&cache, &key, &any)).await?;
-    show("refresh", model.ask(&cache, &key, &any.no_cache().ttl(Duration::from_millis(100)))).await?;
+async fn demo() -> Result<(), BoxError> {
+    let cache = cache(MemoryStore::new(16 << 20));
+    let (ours, theirs) = (key("acme", "Why is the sky blue?")?, key("globex", "Why is the sky blue?")?);
+    let (any, brief) = (CacheControl::new(), CacheControl::new().ttl(Duration::from_millis(100)));
+
+    show("first call", ask(&cache, &ours, &any, SLOW)).await?;
+    show("second call", ask(&cache, &ours, &any, SLOW)).await?;
+    show("refresh, to live 100 ms", ask(&cache, &ours, &brief.no_cache(), SLOW)).await?;
     sleep(Duration::from_millis(150)).await;
-    show("after 100 ms of life", model.ask(&cache, &key, &any)).await?;
-    show("another tenant", model.ask(&cache, &self::key("globex", "Why is the sky blue?")?, &any)).await?;
-    show("fifty at once", fifty(&cache, &model)).await?;
-    show("over Redis", over_redis(&model)).await
+    show("150 ms later", ask(&cache, &ours, &any, SLOW)).await?;
+    show("another tenant", ask(&cache, &theirs, &any, SLOW)).await?;
+    show("fifty at once", fifty(&cache)).await?;
+    show("over Redis", over_redis()).await
 }
 
 /// Fifty tasks ask the same new question at the same moment.
-async fn fifty(cache: &Cache<String>, model: &Model) -> Result<String, BoxError> {
-    let (key, before) = (key("acme", "What is new?")?, model.calls());
+async fn fifty(cache: &Cache<String>) -> Result<String, BoxError> {
+    let (key, before) = (key("acme", "What is new?")?, cache.stats());
     let mut tasks = JoinSet::new();
     for _ in 0..50 {
-        let (cache, model) = (cache.clone(), model.clone());
-        tasks.spawn(async move { model.ask(&cache, &key, &CacheControl::new()).await });
+        let cache = cache.clone();
+        tasks.spawn(async move { ask(&cache, &key, &CacheControl::new(), SLOW).await });
     }
-    let answers = tasks.join_all().await.into_iter().collect::<Result<Vec<_>, _>>()?;
-    Ok(format!("{} answers, model called {} time(s)", answers.len(), model.calls() - before))
+    tasks.join_all().await.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let (computed, shared) = (cache.stats().stores - before.stores, cache.stats().reused() - before.reused());
+    Ok(format!("{computed} computed, {shared} shared"))
 }
 
 /// Two caches with memories of their own share what one of them computed.
-async fn over_redis(model: &Model) -> Result<String, BoxError> {
+async fn over_redis() -> Result<String, BoxError> {
     let Ok(url) = env::var("REDIS_URL") else { return Ok("skipped: REDIS_URL is not set".to_owned()) };
-    let (ours, theirs) = match (RedisStore::connect(&url).await, RedisStore::connect(&url).await) {
-        (Ok(ours), Ok(theirs)) => (ours, theirs),
-        (Err(error), _) | (_, Err(error)) => return Ok(format!("broken: {}", chain(&error))),
+    let redis = match RedisStore::connect(url).await {
+        Ok(redis) => Arc::new(redis),
+        Err(e) => {
+            return Ok(format!("broken: {e}: {}", e.source().map(ToString::to_string).unwrap_or_default()));
+        }
     };
-    let [ours, theirs] = [ours, theirs].map(|redis| cache(Tiered::new(MemoryStore::new(16 << 20), redis)));
+    let [ours, theirs] =
+        [redis.clone(), redis].map(|redis| cache(Tiered::new(MemoryStore::new(1 << 20), redis)));
     let (key, brief) = (key("acme", "Shared?")?, CacheControl::new().ttl(Duration::from_secs(1)));
-    model.ask(&ours, &key, &brief).await?;
-    let [first, second] = [model.ask(&theirs, &key, &brief).await?, model.ask(&theirs, &key, &brief).await?];
-    Ok(format!("computed by one cache; the other: {first}, then {second}"))
+    let mut steps = Vec::new();
+    for cache in [&ours, &theirs, &theirs] {
+        steps.push(ask(cache, &key, &brief, SLOW).await?);
+    }
+    Ok(steps.join("; "))
 }
 
-async fn stats() -> Result<(), Box<dyn Error>> {
-    let (cache, model) = (cache(MemoryStore::new(16 << 20)), Model::new(Duration::from_millis(1)));
+async fn stats() -> Result<(), BoxError> {
+    let cache = cache(MemoryStore::new(16 << 20));
     for i in 0..1000u32 {
         let question = format!("question {}", (i * i + 7 * i) % 97);
-        model.ask(&cache, &key("acme", &question)?, &CacheControl::new()).await?;
+        ask(&cache, &key("acme", &question)?, &CacheControl::new(), Duration::from_millis(1)).await?;
     }
-    println!("{}", serde_json::to_string_pretty(&cache.stats())?);
-    let ratio = cache.stats().hit_ratio().ok_or("nothing was asked")?;
-    println!("1000 questions, {} computed: hit ratio {:.1} %", model.calls(), ratio * 100.0);
+    let stats = cache.stats();
+    println!("hit ratio   {:.1} %", stats.hit_ratio().unwrap_or(f64::NAN) * 100.0);
+    println!("hits        {:?}, {} taken over from other callers", stats.hits, stats.coalesced);
+    println!("misses      {} absent, {} expired", stats.misses.absent, stats.misses.expired);
+    println!("stored      {} answers, {} bytes", stats.stores, stats.stored_bytes);
+    println!("saved       {} tokens, {:.4} USD", stats.saved.tokens, stats.saved.nano_usd as f64 / 1e9);
     Ok(())
 }
 
+/// A cache whose answers have a made-up worth: 4 characters a token, 600 nano-dollars a token.
 fn cache(store: impl Store) -> Cache<String> {
-    // A made-up price: 4 characters a token, 600 nano-dollars a token.
-    let worth = |answer: &String| answer.len() as u64 / 4;
-    Cache::builder(store)
-        .worth(move |a| Worth { tokens: Some(worth(a)), nano_usd: Some(worth(a) * 600) })
-        .build()
+    let tokens = |answer: &String| answer.len() as u64 / 4;
+    let worth =
+        move |answer: &String| Worth { tokens: Some(tokens(answer)), nano_usd: Some(tokens(answer) * 600) };
+    Cache::builder(store).worth(worth).build()
 }
 
-fn key(tenant: &str, question: &str) -> Result<Fingerprint, aic::cache::Error> {
+fn key(tenant: &str, question: &str) -> aic::cache::Result<Fingerprint> {
     Fingerprint::of("example 1", &Tenant::new(tenant), &("made-up model", question))
 }
 
 /// Runs one case and prints its name, its time and its outcome on a line.
-async fn show<T: Display>(
-    name: &str,
-    case: impl Future<Output = Result<T, BoxError>>,
-) -> Result<(), Box<dyn Error>> {
+async fn show(name: &str, case: impl Future<Output = Result<String, BoxError>>) -> Result<(), BoxError> {
     let begun = Instant::now();
     let outcome = case.await?;
-    println!("{name:<22} {:>9.2} ms   {outcome}", begun.elapsed().as_secs_f64() * 1e3);
+    println!("{name:<25}{:>9.2} ms   {outcome}", begun.elapsed().as_secs_f64() * 1e3);
     Ok(())
 }
 
-fn chain(error: &dyn Error) -> String {
-    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {}", chain(source)))
-}
-
-/// Answers everything, slowly, and counts how often it was asked.
-#[derive(Clone)]
-struct Model {
-    calls: Arc<AtomicU32>,
+/// Answers from the cache or computes for as long as `pause`, and says which and why.
+async fn ask(
+    cache: &Cache<String>,
+    key: &Fingerprint,
+    call: &CacheControl,
     pause: Duration,
-}
-
-impl Model {
-    fn new(pause: Duration) -> Self {
-        Self { calls: Arc::default(), pause }
-    }
-
-    fn calls(&self) -> u32 {
-        self.calls.load(Ordering::Relaxed)
-    }
-
-    /// Answers from the cache or from the model, and says which.
-    async fn ask(
-        &self,
-        cache: &Cache<String>,
-        key: &Fingerprint,
-        control: &CacheControl,
-    ) -> Result<String, BoxError> {
-        let compute = || async {
-            self.calls.fetch_add(1, Ordering::Relaxed);
-            sleep(self.pause).await;
-            Ok::<_, BoxError>(Computed::Store("Because of Rayleigh scattering.".to_owned()))
-        };
-        Ok(match cache.get_or_try_compute(key, control, compute).await? {
-            Answer::Hit(hit) => format!("{} ({} ms old)", hit.tier, hit.age.as_millis()),
-            Answer::Computed(_) => "computed".to_owned(),
-        })
-    }
+) -> Result<String, BoxError> {
+    let guard = match cache.begin(key, call).await {
+        Begin::Hit(hit) => return Ok(format!("hit ({}, {} ms old)", hit.tier, hit.age.as_millis())),
+        Begin::Lead(guard) => guard,
+    };
+    let reason = guard.reason();
+    sleep(pause).await;
+    guard.finish(&"Because of Rayleigh scattering.".to_owned()).await?;
+    Ok(format!("miss ({reason}), computed"))
 }

@@ -83,6 +83,18 @@ pub enum MissReason {
     Unavailable,
 }
 
+impl fmt::Display for MissReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            MissReason::Absent => "absent",
+            MissReason::Expired => "expired",
+            MissReason::Damaged => "damaged",
+            MissReason::Bypassed => "bypassed",
+            MissReason::Unavailable => "store unavailable",
+        })
+    }
+}
+
 /// The result of [`Cache::begin`].
 #[derive(Debug)]
 pub enum Begin<V> {

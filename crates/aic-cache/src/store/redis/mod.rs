@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use ::redis::{FromRedisValue, Pipeline};
 use async_trait::async_trait;
 use bytes::Bytes;
-use deadpool_redis::Pool;
+use deadpool_redis::{Pool, PoolError};
 use parking_lot::Mutex;
 
 use self::breaker::Breaker;
@@ -97,7 +97,7 @@ impl RedisStore {
     }
 
     async fn query<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, BoxError> {
-        let mut connection = self.pool.get().await?;
+        let mut connection = self.pool.get().await.map_err(plain)?;
         Ok(commands.query_async(&mut connection).await?)
     }
 
@@ -146,6 +146,14 @@ impl fmt::Debug for RedisStore {
             .field("prefix", &self.prefix)
             .field("deadline", &self.deadline)
             .finish_non_exhaustive()
+    }
+}
+
+/// Redis's own error instead of the pool's, which repeats it in longer words.
+fn plain(error: PoolError) -> BoxError {
+    match error {
+        PoolError::Backend(error) => error.into(),
+        other => other.into(),
     }
 }
 
