@@ -19,6 +19,8 @@ pub mod gguf;
 #[cfg(feature = "candle")]
 mod huggingface;
 mod memory;
+#[cfg(feature = "onnx")]
+pub mod onnx;
 #[cfg(feature = "candle")]
 mod quantize;
 mod replacement;

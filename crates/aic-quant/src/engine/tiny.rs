@@ -100,7 +100,7 @@ impl Tiny {
     pub(super) fn logits(&self, tokens: &[u32]) -> Vec<Vec<f64>> {
         let mut states: Vec<Vec<f64>> = tokens.iter().map(|token| self.embedding(*token)).collect();
         for layer in 0..self.shape.layers {
-            states = self.layer(layer, states);
+            states = self.layer(layer, &states);
         }
         let output =
             |state: &Vec<f64>| self.multiply("token_embd.weight", &self.norm("output_norm.weight", state));
@@ -112,9 +112,9 @@ impl Tiny {
         self.values("token_embd.weight")[row..row + self.shape.hidden].iter().map(|x| f64::from(*x)).collect()
     }
 
-    fn layer(&self, layer: usize, states: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+    fn layer(&self, layer: usize, states: &[Vec<f64>]) -> Vec<Vec<f64>> {
         let name = |part: &str| format!("blk.{layer}.{part}");
-        let attended = self.attention(layer, &states);
+        let attended = self.attention(layer, states);
         let fed = |state: Vec<f64>| {
             let normed = self.norm(&name("ffn_norm.weight"), &state);
             let gate = self.multiply(&name("ffn_gate.weight"), &normed);

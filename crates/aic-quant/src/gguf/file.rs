@@ -137,7 +137,7 @@ fn read_version<R: Read>(cursor: &mut Cursor<'_, R>) -> Result<u32> {
     match version {
         2 | 3 => Ok(version),
         1 => Err(cursor.malformed("version 1 is obsolete; convert the model again")),
-        _ if version.swap_bytes() <= 0xffff => Err(cursor.malformed("big-endian files are not supported")),
+        _ if (1..=0xffff).contains(&version.swap_bytes()) => Err(cursor.malformed("big-endian files are not supported")),
         _ => Err(cursor.malformed(format!("version {version}, expected 2 or 3"))),
     }
 }

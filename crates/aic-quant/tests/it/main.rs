@@ -1,0 +1,10 @@
+//! What users of the crate meet: files that are not what they should be, and other programs' view of ours.
+mod environment;
+mod gguf_bad;
+mod gguf_round_trip;
+#[cfg(feature = "candle")]
+mod huggingface;
+#[cfg(feature = "onnx")]
+mod onnx;
+#[cfg(feature = "candle")]
+mod python;
