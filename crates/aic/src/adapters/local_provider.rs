@@ -1,0 +1,148 @@
+//! Quant's engine behind the router's door: the provider `local`.
+use std::fmt;
+use std::sync::Arc;
+
+use aic_quant::{GenerateOptions, Generation, Message as Turn, Model, Role as Speaker};
+use aic_router::{
+    ChatRequest, EmbedRequest, Embeddings, ErrorKind, Event, EventStream, FinishReason, Message, ModelClass, ModelInfo,
+    Price, Provider, ProviderError, ProviderInfo, ProviderKind, Role, Usage,
+};
+use async_trait::async_trait;
+use futures_util::stream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::spawn_blocking;
+
+/// Pieces that may wait for a slow reader before the engine pauses.
+const PIECES_IN_FLIGHT: usize = 64;
+
+type Sender = mpsc::Sender<Result<Event, ProviderError>>;
+
+/// The local engine as a provider of one model. Each answer is made on a blocking thread of its own.
+pub(crate) struct LocalProvider {
+    model: Model,
+    info: ProviderInfo,
+    /// One permit for each answer that may be made at the same time; further ones wait in turn.
+    seats: Arc<Semaphore>,
+}
+
+impl LocalProvider {
+    pub(crate) fn new(model: Model, name: &str, concurrency: usize) -> Self {
+        let facts = model.info();
+        let described = ModelInfo::chat(name)
+            .context_tokens(facts.context_length as u64)
+            .price(Price::FREE)
+            .class(ModelClass::of_size(facts.parameters as f64 / 1e9));
+        let info = ProviderInfo::new("local", ProviderKind::Local)
+            .model(described)
+            .model(ModelInfo::embedding(format!("{name}-embedding")).price(Price::FREE));
+        Self { model, info, seats: Arc::new(Semaphore::new(concurrency.max(1))) }
+    }
+}
+
+impl fmt::Debug for LocalProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalProvider").field("info", &self.info).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Provider for LocalProvider {
+    fn info(&self) -> &ProviderInfo {
+        &self.info
+    }
+
+    async fn chat(&self, _: &str, request: &ChatRequest) -> Result<EventStream, ProviderError> {
+        let seat = take_seat(&self.seats).await?;
+        let (model, turns, options) = (self.model.clone(), turns(&request.messages), options(request));
+        let (sender, mut receiver) = mpsc::channel(PIECES_IN_FLIGHT);
+        spawn_blocking(move || {
+            let _seat = seat;
+            if let Err(error) = generate(&model, &turns, &options, &sender) {
+                let _ = sender.blocking_send(Err(error));
+            }
+        });
+        Ok(Box::pin(stream::poll_fn(move |cx| receiver.poll_recv(cx))))
+    }
+
+    async fn embed(&self, _: &str, request: &EmbedRequest) -> Result<Embeddings, ProviderError> {
+        let seat = take_seat(&self.seats).await?;
+        let (model, texts) = (self.model.clone(), request.inputs.clone());
+        let vectors = spawn_blocking(move || {
+            let _seat = seat;
+            texts.iter().map(|text| model.embed(text)).collect::<Result<Vec<_>, _>>()
+        });
+        let vectors = vectors.await.map_err(stopped)?.map_err(failed)?;
+        Ok(Embeddings::new(vectors, None))
+    }
+}
+
+async fn take_seat(seats: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ProviderError> {
+    Arc::clone(seats).acquire_owned().await.map_err(stopped)
+}
+
+/// Sends an answer piece by piece; stops as soon as nobody listens any more.
+fn generate(model: &Model, turns: &[Turn], options: &GenerateOptions, sender: &Sender) -> Result<(), ProviderError> {
+    let mut generation = model.generate(turns, options).map_err(failed)?;
+    for piece in generation.by_ref() {
+        let text = piece.map_err(failed)?.text;
+        if !text.is_empty() && sender.blocking_send(Ok(Event::Text(text))).is_err() {
+            return Ok(());
+        }
+    }
+    for event in ending(&generation) {
+        let _ = sender.blocking_send(Ok(event));
+    }
+    Ok(())
+}
+
+fn ending(generation: &Generation) -> [Event; 2] {
+    let used = generation.usage();
+    let usage = Usage {
+        input: used.prompt_tokens as u64,
+        output: used.output_tokens as u64,
+        cached_input: None,
+        reasoning: None,
+    };
+    let reason = match generation.finish_reason() {
+        Some(aic_quant::FinishReason::Length) => FinishReason::Length,
+        _ => FinishReason::Stop,
+    };
+    [Event::Usage(usage), Event::End(reason)]
+}
+
+/// What the request leaves open is the engine's own default.
+fn options(request: &ChatRequest) -> GenerateOptions {
+    let own = GenerateOptions::default();
+    GenerateOptions {
+        max_tokens: request.max_tokens.map_or(own.max_tokens, |tokens| tokens as usize),
+        temperature: request.temperature.unwrap_or(own.temperature),
+        top_p: request.top_p.unwrap_or(own.top_p),
+        seed: request.seed,
+        stop: request.stop.clone(),
+        ..own
+    }
+}
+
+fn turns(messages: &[Message]) -> Vec<Turn> {
+    messages.iter().map(|message| Turn::new(speaker(message.role), message.content.clone())).collect()
+}
+
+fn speaker(role: Role) -> Speaker {
+    match role {
+        Role::System => Speaker::System,
+        Role::User => Speaker::User,
+        Role::Assistant => Speaker::Assistant,
+    }
+}
+
+fn failed(error: aic_quant::Error) -> ProviderError {
+    let kind = match error {
+        aic_quant::Error::PromptTooLong { .. } => ErrorKind::ContextTooLong,
+        _ => ErrorKind::BadRequest,
+    };
+    ProviderError::new(kind, error.to_string()).caused_by(error)
+}
+
+fn stopped(error: impl std::error::Error + Send + Sync + 'static) -> ProviderError {
+    ProviderError::new(ErrorKind::Transient, "the local engine was stopped").caused_by(error)
+}

@@ -1,0 +1,16 @@
+//! How the parts are found and put together; what is missing or broken becomes a [`Finding`](crate::Finding).
+mod model;
+mod providers;
+mod store;
+mod watch;
+
+pub(crate) use model::{LocalModel, ModelSource, OnStep};
+pub(crate) use providers::providers;
+pub(crate) use store::cache;
+pub(crate) use watch::Watch;
+
+/// An error and its causes in one line: `cannot read x: permission denied`.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
+}

@@ -1,0 +1,184 @@
+//! The local model: where it comes from, how the profile wants it, and loading it.
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aic_profiles::{Engine, Goal, Hardware, KvShape, Level, ModelNeeds, Recommendation, recommend};
+use aic_quant::gguf::{Bytes, File, Metadata};
+use aic_quant::{DType, DeviceMemory, Model, ModelOptions, TensorInfo};
+
+use super::chain;
+use crate::config::ModelConfig;
+use crate::{Error, Finding, Progress, Result, Step};
+
+/// The levels our engine can quantize to while it loads.
+const LEVELS: [Level; 3] = [Level::F16, Level::Q8_0, Level::Q4_K];
+/// Tokens a conversation may have where neither the configuration nor the model says less.
+const CONTEXT_LENGTH: u32 = 4096;
+
+pub(crate) type OnStep = Arc<dyn Fn(Step<'_>) + Send + Sync>;
+
+/// Where the local model comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum ModelSource {
+    File(PathBuf),
+    Memory(Bytes),
+}
+
+/// A loaded model and why it was loaded so.
+pub(crate) struct LocalModel {
+    pub(crate) model: Model,
+    /// A name for the router and for people, without blanks.
+    pub(crate) name: String,
+    pub(crate) recommendation: Recommendation,
+    pub(crate) finding: Finding,
+}
+
+impl ModelSource {
+    /// The configured file, else the bytes the program brought, else the demonstration model where it is built in.
+    pub(crate) fn choose(config: &ModelConfig, brought: Option<Bytes>) -> Option<Self> {
+        let configured = config.path.clone().map(Self::File);
+        configured.or(brought.map(Self::Memory)).or_else(built_in)
+    }
+
+    /// Loads the model as the profile says. Blocks: call it on a blocking thread.
+    pub(crate) fn load(
+        &self,
+        config: &ModelConfig,
+        hardware: &Hardware,
+        memory: Arc<dyn DeviceMemory>,
+        on_step: &OnStep,
+    ) -> Result<LocalModel> {
+        let file = self.open().map_err(|source| self.failed(source))?;
+        let needs = needs(&file, config).map_err(|source| self.failed(source))?;
+        let recommendation = recommendation(hardware, &needs, config)?;
+        on_step(Step::Profile(&recommendation));
+        let on_step = Arc::clone(on_step);
+        let options = ModelOptions::new()
+            .max_context(needs.context_length.get() as usize)
+            .dtype(dtype(&recommendation)?)
+            .memory(memory)
+            .on_progress(move |done| {
+                on_step(Step::Loading(Progress { done_bytes: done.done_bytes, total_bytes: done.total_bytes }));
+            });
+        let model = options.load(&file).map_err(|source| self.failed(source))?;
+        let (name, finding) = (name(&model, self), self.found(&model));
+        Ok(LocalModel { model, name, recommendation, finding })
+    }
+
+    fn open(&self) -> aic_quant::Result<File> {
+        match self {
+            Self::File(path) => File::open(path),
+            Self::Memory(bytes) => File::from_bytes(bytes.clone()),
+        }
+    }
+
+    fn failed(&self, source: aic_quant::Error) -> Error {
+        Error::Model { path: self.path().to_owned(), source }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::File(path) => path,
+            Self::Memory(_) => Path::new("(built in)"),
+        }
+    }
+
+    fn found(&self, model: &Model) -> Finding {
+        let info = model.info();
+        let name = info.name.as_deref().unwrap_or("unnamed");
+        let millions = info.parameters as f64 / 1e6;
+        Finding::used("Local model", format!("{name}, {millions:.1} million parameters, {}", self.path().display()))
+    }
+}
+
+#[cfg(feature = "demo-model")]
+fn built_in() -> Option<ModelSource> {
+    Some(ModelSource::Memory(crate::DEMO_MODEL.into()))
+}
+
+#[cfg(not(feature = "demo-model"))]
+fn built_in() -> Option<ModelSource> {
+    None
+}
+
+/// What the profile's arithmetic needs to know of a model file.
+fn needs(file: &File, config: &ModelConfig) -> aic_quant::Result<ModelNeeds> {
+    let parameters = file.tensors().iter().map(TensorInfo::elements).sum();
+    let metadata = file.metadata();
+    let own = trained_context(metadata)?.unwrap_or(u64::from(CONTEXT_LENGTH));
+    let wanted = config.context_length.map_or(u64::from(CONTEXT_LENGTH), |tokens| tokens as u64);
+    let mut needs = ModelNeeds::new(parameters, KvShape::NONE)
+        .engine(Engine::Candle)
+        .levels(LEVELS)
+        .context_length(wanted.min(own).try_into().unwrap_or(u32::MAX));
+    needs.kv = kv_shape(metadata)?;
+    Ok(match stored_level(file) {
+        Some(level) => needs.file(file.size_bytes(), level),
+        None => needs,
+    })
+}
+
+fn trained_context(metadata: &Metadata) -> aic_quant::Result<Option<u64>> {
+    architecture_number(metadata, "context_length")
+}
+
+/// The shape of the key-value cache, where the file says enough.
+fn kv_shape(metadata: &Metadata) -> aic_quant::Result<Option<KvShape>> {
+    let number = |key| architecture_number(metadata, key);
+    let (layers, heads) = (number("block_count")?, number("attention.head_count")?);
+    let kv_heads = number("attention.head_count_kv")?.or(heads);
+    let head_dim = number("attention.key_length")?
+        .or_else(|| number("embedding_length").ok()??.checked_div(heads?));
+    let small = |number: u64| u32::try_from(number).ok();
+    Ok(layers.zip(kv_heads).zip(head_dim).and_then(|((layers, kv_heads), head_dim)| {
+        Some(KvShape { layers: small(layers)?, kv_heads: small(kv_heads)?, head_dim: small(head_dim)? })
+    }))
+}
+
+fn architecture_number(metadata: &Metadata, key: &str) -> aic_quant::Result<Option<u64>> {
+    match metadata.string("general.architecture")? {
+        Some(architecture) => metadata.unsigned(&format!("{architecture}.{key}")),
+        None => Ok(None),
+    }
+}
+
+/// The type most of the file's weights have.
+fn stored_level(file: &File) -> Option<Level> {
+    let most = file.tensors().iter().max_by_key(|tensor| tensor.elements())?;
+    most.dtype.name().parse().ok()
+}
+
+fn recommendation(hardware: &Hardware, needs: &ModelNeeds, config: &ModelConfig) -> Result<Recommendation> {
+    let needs = match fixed_level(config)? {
+        Some(level) => needs.clone().levels([level]),
+        None => needs.clone(),
+    };
+    recommend(hardware, &needs, Goal::Balanced)
+        .map_err(|source| Error::Start { part: "local model", source: Box::new(source) })
+}
+
+fn fixed_level(config: &ModelConfig) -> Result<Option<Level>> {
+    let Some(name) = &config.quantization else { return Ok(None) };
+    let dtype: DType = name.parse().map_err(|error| refused(name, &error))?;
+    dtype.name().parse().map(Some).map_err(|error| refused(name, &error))
+}
+
+fn refused(name: &str, error: &dyn std::error::Error) -> Error {
+    let message = format!("model.quantization (AIC_QUANTIZATION) is `{name}`: {}", chain(error));
+    Error::Config { place: "the model's settings".to_owned(), message }
+}
+
+/// The type to quantize to while loading; what the file already has is taken as it is.
+fn dtype(recommendation: &Recommendation) -> Result<DType> {
+    let level = recommendation.choice.level.as_str();
+    level.parse().map_err(|error| refused(level, &error))
+}
+
+fn name(model: &Model, source: &ModelSource) -> String {
+    let stem = match source {
+        ModelSource::File(path) => path.file_stem().and_then(|stem| stem.to_str()),
+        ModelSource::Memory(_) => None,
+    };
+    let name = model.info().name.as_deref().or(stem).unwrap_or("model");
+    name.split_whitespace().collect::<Vec<_>>().join("-").to_lowercase()
+}

@@ -1,0 +1,267 @@
+//! What the owner of a program may set: `aic.toml` (or `aic.yaml`), then the environment on top.
+mod duration;
+mod environment;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+pub use environment::Environment;
+
+use crate::{Error, Result};
+
+/// Names looked for in the working folder when `AIC_CONFIG` is not set, in this order.
+const FILES: [&str; 3] = ["aic.toml", "aic.yaml", "aic.yml"];
+
+/// The whole configuration. Every key has a default, so an empty file is a valid one.
+///
+/// ```
+/// let config = aic::Config::from_toml("[routing]\npriority = \"speed\"\n[cache]\nttl = \"1day\"")?;
+/// assert_eq!(config.cache.ttl.as_secs(), 86_400);
+/// # Ok::<(), aic::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Config {
+    /// The local model.
+    pub model: ModelConfig,
+    /// Where answers are kept.
+    pub cache: CacheConfig,
+    /// The providers besides the local model.
+    pub providers: ProvidersConfig,
+    /// How a provider is chosen.
+    pub routing: RoutingConfig,
+    /// How the machine is watched.
+    pub monitor: MonitorConfig,
+    /// Which alerts are raised.
+    pub alerts: AlertsConfig,
+}
+
+/// The local model: which file, and how it is loaded.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ModelConfig {
+    /// A GGUF file. Without one, the demonstration model is used where it is built in.
+    pub path: Option<PathBuf>,
+    /// The type its matrices are quantized to while loading (`Q8_0`, `Q4_K`, `F16`, `int8`, …).
+    ///
+    /// Defaults to what the recommended profile says.
+    pub quantization: Option<String>,
+    /// The longest conversation in tokens. Defaults to the profile's, at most the model's own.
+    pub context_length: Option<usize>,
+}
+
+/// Where answers are kept, and for how long.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct CacheConfig {
+    /// Whether answers are kept at all. Defaults to true.
+    pub enabled: bool,
+    /// Memory for entries in bytes. Defaults to 64 MiB.
+    pub memory_bytes: u64,
+    /// How long an answer lives. Defaults to 7 days.
+    #[serde(with = "duration")]
+    pub ttl: Duration,
+    /// Redis shared by several programs, such as `redis://127.0.0.1:6379`. `REDIS_URL` sets it too.
+    pub redis_url: Option<String>,
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            memory_bytes: 64 * 1024 * 1024,
+            ttl: Duration::from_secs(7 * 24 * 60 * 60),
+            redis_url: None,
+        }
+    }
+}
+
+/// The providers besides the local model; each is used when its key or its server is there.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ProvidersConfig {
+    /// Ollama, at `OLLAMA_HOST` or `http://127.0.0.1:11434`.
+    pub ollama: ProviderConfig,
+    /// Google Gemini, with `GEMINI_API_KEY`.
+    pub gemini: ProviderConfig,
+    /// Anthropic, with `ANTHROPIC_API_KEY`.
+    pub anthropic: ProviderConfig,
+    /// OpenAI, with `OPENAI_API_KEY`; `OPENAI_BASE_URL` names any compatible server.
+    pub openai: ProviderConfig,
+}
+
+/// One provider's settings.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ProviderConfig {
+    /// Whether it may be used. Defaults to true.
+    pub enabled: bool,
+    /// Another address than the provider's own.
+    pub base_url: Option<String>,
+    /// The model asked for. Defaults to the provider's first in our price table.
+    pub model: Option<String>,
+    /// The environment variable that holds the key, where it is not the usual one.
+    pub api_key_env: Option<String>,
+}
+
+impl Default for ProviderConfig {
+    fn default() -> Self {
+        Self { enabled: true, base_url: None, model: None, api_key_env: None }
+    }
+}
+
+/// How a provider is chosen and how long it may take.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct RoutingConfig {
+    /// What matters most: `quality`, `speed` or `cost`. Defaults to `cost`: what runs here comes first.
+    pub priority: aic_router::Priority,
+    /// The longest a request may take, retries and fallbacks included. Defaults to 60 s.
+    #[serde(with = "duration")]
+    pub deadline: Duration,
+    /// The retries one request has, on top of one attempt at each model. Defaults to 2.
+    pub retries: u32,
+}
+
+impl Default for RoutingConfig {
+    fn default() -> Self {
+        Self { priority: aic_router::Priority::Cost, deadline: Duration::from_secs(60), retries: 2 }
+    }
+}
+
+/// How the machine is watched.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct MonitorConfig {
+    /// Whether readings are taken in the background. Defaults to true.
+    pub enabled: bool,
+    /// The time between two readings. Defaults to 1 s.
+    #[serde(with = "duration")]
+    pub interval: Duration,
+}
+
+impl Default for MonitorConfig {
+    fn default() -> Self {
+        Self { enabled: true, interval: Duration::from_secs(1) }
+    }
+}
+
+/// Which alerts are raised.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct AlertsConfig {
+    /// Whether the built-in rules (memory, GPU memory, disk, CPU, temperature) apply. Defaults to true.
+    pub default_rules: bool,
+    /// Further rules.
+    pub rules: Vec<aic_alerts::Rule>,
+}
+
+impl Default for AlertsConfig {
+    fn default() -> Self {
+        Self { default_rules: true, rules: Vec::new() }
+    }
+}
+
+impl Config {
+    /// Reads the file named by `AIC_CONFIG`, or `aic.toml`, `aic.yaml` or `aic.yml` in the working folder, and
+    /// lays the variables of `environment` over it.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the file, the key and what was expected.
+    pub fn load(environment: &Environment) -> Result<Self> {
+        let mut config = match environment.get("AIC_CONFIG") {
+            Some(path) => Self::from_file(path)?,
+            None => FILES
+                .iter()
+                .find(|name| Path::new(name).is_file())
+                .map_or_else(|| Ok(Self::default()), Self::from_file)?,
+        };
+        environment.overlay(&mut config)?;
+        Ok(config)
+    }
+
+    /// Reads one file; its ending says whether it is TOML or YAML.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the file, the key and what was expected.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let at = |message: String| Error::Config { place: path.display().to_string(), message };
+        let text = std::fs::read_to_string(path).map_err(|error| at(error.to_string()))?;
+        match path.extension().and_then(|ending| ending.to_str()) {
+            Some("yaml" | "yml") => parse_yaml(&text).map_err(at),
+            _ => parse_toml(&text).map_err(at),
+        }
+    }
+
+    /// Reads a configuration from TOML text.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the key and what was expected.
+    pub fn from_toml(text: &str) -> Result<Self> {
+        parse_toml(text).map_err(|message| Error::Config { place: "the given text".to_owned(), message })
+    }
+}
+
+fn parse_toml(text: &str) -> Result<Config, String> {
+    toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())
+}
+
+#[cfg(feature = "yaml")]
+fn parse_yaml(text: &str) -> Result<Config, String> {
+    serde_saphyr::from_str(text).map_err(|error| error.to_string())
+}
+
+#[cfg(not(feature = "yaml"))]
+fn parse_yaml(_: &str) -> Result<Config, String> {
+    Err("this program was built without YAML: turn on the feature `yaml` of `aic`, or write aic.toml".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_gives_the_defaults() {
+        assert_eq!(Config::from_toml("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_known_ones() {
+        let error = Config::from_toml("[cache]\nmemory = 5").unwrap_err().to_string();
+
+        assert!(error.contains("unknown field `memory`") && error.contains("memory_bytes"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_provider_is_refused_with_the_known_ones() {
+        let error = Config::from_toml("[providers.mistrall]\nmodel = \"x\"").unwrap_err().to_string();
+
+        assert!(error.contains("mistrall") && error.contains("anthropic"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = Config::from_file("no/such/aic.toml").unwrap_err().to_string();
+
+        assert!(error.contains("no/such/aic.toml"), "{error}");
+    }
+
+    #[cfg(feature = "yaml")]
+    #[test]
+    fn yaml_says_the_same_as_toml() {
+        let yaml = parse_yaml("cache:\n  ttl: 2h\nrouting:\n  priority: speed\n").unwrap();
+
+        assert_eq!(yaml, Config::from_toml("[cache]\nttl = \"2h\"\n[routing]\npriority = \"speed\"").unwrap());
+    }
+}

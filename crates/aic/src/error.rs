@@ -1,0 +1,43 @@
+use std::path::PathBuf;
+
+/// The result of this crate's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong in the facade itself, or in the crate that did the work.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting cannot be used.
+    #[error("configuration in {place}: {message}")]
+    Config {
+        /// The file or the environment variable.
+        place: String,
+        /// What is wrong there, and what was expected.
+        message: String,
+    },
+    /// The local model was asked for and could not be loaded.
+    #[error("model {}", path.display())]
+    Model {
+        /// The file that was asked for.
+        path: PathBuf,
+        /// Why it could not be loaded.
+        source: aic_quant::Error,
+    },
+    /// No provider could answer.
+    #[error(transparent)]
+    Router(#[from] aic_router::Error),
+    /// No local model is loaded, and none of the providers makes embeddings.
+    #[error("nothing here makes embeddings: load a model (model.path, AIC_MODEL) or start Ollama")]
+    NoEmbedder,
+    /// The local model failed while embedding.
+    #[error("embedding with the local model")]
+    Embed(#[source] aic_quant::Error),
+    /// A part could not be started.
+    #[error("starting the {part}")]
+    Start {
+        /// Which part.
+        part: &'static str,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
