@@ -35,7 +35,7 @@ impl<'a> Parzen<'a> {
                 .map(|(axis, point)| Marginal::around(axis, *point, count, axes.len()))
                 .collect()
         };
-        let wide = axes.iter().map(|axis| Marginal::wide(axis)).collect();
+        let wide = axes.iter().map(Marginal::wide).collect();
         Self { axes, kernels: observations.iter().map(around).chain([wide]).collect() }
     }
 
@@ -124,7 +124,7 @@ impl Marginal {
 /// third of the draws does as well.
 fn cut_normal(rng: &mut StdRng, mean: f64, sigma: f64, low: f64, high: f64) -> f64 {
     let draws = std::iter::repeat_with(|| mean + sigma * normal(rng));
-    draws.take(100).find(|at| (low..=high).contains(&at)).unwrap_or(mean)
+    draws.take(100).find(|at| (low..=high).contains(at)).unwrap_or(mean)
 }
 
 /// A standard normal variate: Box and Muller 1958.
