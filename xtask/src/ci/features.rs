@@ -1,16 +1,34 @@
 //! Each library crate without features, and with each of its features alone.
 
-use crate::error::Result;
-use crate::process::{self, cargo_with};
-use crate::workspace::{Package, Workspace};
+use std::process::Command;
+
+use crate::error::{Error, Result};
+use crate::process::{self, cargo_with, typed};
+use crate::workspace::Package;
+
+use super::{Context, Outcome};
 
 /// Checks all of them with warnings denied: what is unused without its feature is found here.
-pub(crate) fn check(workspace: &Workspace) -> Result<String> {
-    let checks: Vec<String> = workspace.libraries().flat_map(checks).collect();
-    for check in &checks {
-        process::run(&mut cargo_with(&format!("clippy --quiet {check} -- -D warnings")))?;
+pub(crate) fn check(context: &Context) -> Result<Outcome> {
+    let mut commands: Vec<Command> =
+        context.workspace.libraries().flat_map(checks).map(|check| clippy(&check)).collect();
+    let mut failed = Vec::new();
+    for command in &mut commands {
+        if process::run(command).is_err() {
+            failed.push(format!("`{}` failed", typed(command)));
+            if !context.options.keep_going {
+                break;
+            }
+        }
     }
-    Ok(format!("{} combinations", checks.len()))
+    if failed.is_empty() {
+        return Ok(Outcome::Passed(format!("{} combinations", commands.len())));
+    }
+    Err(Error::new(failed.join("\n       ")))
+}
+
+fn clippy(selection: &str) -> Command {
+    cargo_with(&format!("clippy --quiet {selection} -- -D warnings"))
 }
 
 /// The arguments that select the package and its features.
