@@ -14,7 +14,7 @@ use std::{
 use aic_cache::{
     Cache, CacheControl, Computed, Fingerprint, MemoryStore, Tenant, Tiered, testing::store_contract,
 };
-use tokio::task::yield_now;
+use tokio::task::{JoinHandle, yield_now};
 
 #[tokio::test]
 async fn memory_store_keeps_the_contract() {
@@ -39,7 +39,7 @@ async fn callers_on_many_threads_all_get_their_answer_though_a_third_is_cancelle
     let tasks: Vec<_> =
         (0..600).map(|i| tokio::spawn(ask(cache.clone(), computing.clone(), i % 8))).collect();
     yield_now().await;
-    tasks.iter().skip(1).step_by(3).for_each(|task| task.abort());
+    tasks.iter().skip(1).step_by(3).for_each(JoinHandle::abort);
 
     for (i, task) in tasks.into_iter().enumerate() {
         match task.await {
