@@ -66,7 +66,7 @@ fn ballast_rule(resident_bytes: f64) -> aic::alerts::Result<Rule> {
     Rule::builder("process_memory_high", "process_resident_memory_bytes", Op::Above, threshold)
         .pending_for(Duration::from_secs(1))
         .severity(Severity::Info)
-        .summary("this process holds {value}, more than {threshold}")
+        .summary("this process holds {value}; the limit is {threshold}")
         .build()
 }
 

@@ -80,10 +80,11 @@ fn show(monitor: &Monitor, name: &str, reading: &Reading) {
     println!("{name:<22} {} {:>7}  {}", bar(reading), reading.pretty_value(), sparkline(&values));
 }
 
-/// A ratio as a bar of 20 places.
+/// A ratio as a bar of 20 places; blank where there is none.
 fn bar(reading: &Reading) -> String {
-    let full = (reading.value.unwrap_or(0.0) * 20.0).round() as usize;
-    "█".repeat(full.min(20)) + &"░".repeat(20_usize.saturating_sub(full))
+    let Ok(ratio) = reading.value else { return " ".repeat(20) };
+    let full = ((ratio * 20.0).round() as usize).min(20);
+    "█".repeat(full) + &"░".repeat(20 - full)
 }
 
 /// The last 40 ratios, one character each.
