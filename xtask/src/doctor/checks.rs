@@ -15,7 +15,7 @@ use super::{Finding, State};
 
 const API_KEYS: [&str; 3] = ["ANTHROPIC_API_KEY", "GEMINI_API_KEY", "OPENAI_API_KEY"];
 const PATIENCE: Duration = Duration::from_secs(5);
-const INSTALLED_BY_TESTS: &str = "`cargo xtask test` installs it, and asks nothing of you";
+const INSTALLED_BY_TESTS: &str = "`cargo xtask test` installs it";
 
 /// What a full build with its tests needs on the disk.
 const ROOM_GIB: u64 = 10;
