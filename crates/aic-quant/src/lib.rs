@@ -6,7 +6,49 @@
 //!   number formats that [`DType`] names.
 //! - [`footprint`] estimates the memory a model needs; [`DeviceMemory`] says how much there is.
 //!
-//! Everything but the file formats needs the feature `candle`, which is on by default.
+//! Everything but the file formats needs the feature `candle`, which is on by default. `onnx` runs ONNX models through the
+//! ONNX Runtime library and needs the feature of that name.
+//!
+//! ```no_run
+//! # #[cfg(feature = "candle")]
+//! # fn main() -> aic_quant::Result<()> {
+//! use aic_quant::{DType, GenerateOptions, Message, Model};
+//!
+//! let model = Model::options().dtype(DType::Q8_0).open("model-f16.gguf")?;
+//! for piece in model.generate(&[Message::user("Why is the sky blue?")], &GenerateOptions::default())? {
+//!     print!("{}", piece?.text);
+//! }
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "candle"))]
+//! # fn main() {}
+//! ```
+//!
+//! Quantizing a file, here one with a single matrix:
+//!
+//! ```
+//! # #[cfg(feature = "candle")]
+//! # fn main() -> aic_quant::Result<()> {
+//! use aic_quant::{DType, encode, gguf, quantize};
+//!
+//! let mut writer = gguf::Writer::new(gguf::Metadata::new());
+//! writer.tensor("output.weight", &[4, 256], DType::F16)?;
+//! let weights: Vec<f32> = (0..1024).map(|i| (i as f32).sin()).collect();
+//! let source = gguf::File::from_bytes(writer.to_vec(|tensor| encode(&weights, tensor.dtype))?)?;
+//!
+//! let target = std::env::temp_dir().join(format!("aic-quant-{}.gguf", std::process::id()));
+//! let report = quantize(&source, &target, "int4".parse()?, |progress| {
+//!     println!("{}: {} of {} bytes", progress.tensor, progress.done_bytes, progress.total_bytes);
+//! })?;
+//!
+//! assert_eq!(report.bits_per_weight(), 4.5);
+//! assert_eq!(gguf::File::open(&target)?.tensors()[0].dtype, DType::Q4_K);
+//! # std::fs::remove_file(target).ok();
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "candle"))]
+//! # fn main() {}
+//! ```
 #[cfg(feature = "candle")]
 mod chat;
 mod codec;

@@ -19,8 +19,8 @@ pub trait DeviceMemory: fmt::Debug + Send + Sync + 'static {
     fn memory(&self, device: Device) -> Option<Memory>;
 }
 
-/// Asks the operating system about main memory, and respects the limit of the process's control group; knows nothing
-/// about GPUs.
+/// Asks the operating system about main memory, and respects the limit of the process's control group, where cached
+/// files count as free; knows nothing about GPUs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemMemory;
 
@@ -34,7 +34,7 @@ impl DeviceMemory for SystemMemory {
         let (mut total_bytes, mut free_bytes) = (system.total_memory(), system.available_memory());
         if let Some(limits) = system.cgroup_limits() {
             total_bytes = total_bytes.min(limits.total_memory);
-            free_bytes = free_bytes.min(limits.free_memory);
+            free_bytes = free_bytes.min(limits.total_memory.saturating_sub(limits.rss));
         }
         (total_bytes > 0).then_some(Memory { total_bytes, free_bytes })
     }

@@ -110,8 +110,8 @@ impl Model {
 
     /// Starts the answer to `messages`, as the model's chat template puts them.
     ///
-    /// A model without a template is shown one line for each message, `user: …`, and a final `assistant:`. Nothing is
-    /// computed before the first call of `next`.
+    /// A model without a template is shown one line for each message, `user: …`, and a final `assistant:`. Control tokens
+    /// written out in a message, such as `<|im_end|>`, act as such. Nothing is computed before the first call of `next`.
     ///
     /// # Errors
     /// [`Error::Empty`] without messages, [`Error::PromptTooLong`], [`Error::Option`], [`Error::Template`].

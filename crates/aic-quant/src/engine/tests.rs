@@ -222,11 +222,11 @@ fn pieces_are_whole_characters_and_nothing_is_lost() {
 
     let pieces: Vec<_> = model.complete("x", &options).unwrap().map(|piece| piece.unwrap()).collect();
 
-    // A model of random bytes writes broken UTF-8; whatever comes out is what decoding everything at once gives.
+    // A model with random weights writes broken UTF-8 too; piece by piece it must read as it does all at once.
     let tokens: Vec<u32> = pieces.iter().map(|piece| piece.token).collect();
     let text: String = pieces.iter().map(|piece| piece.text.as_str()).collect();
     assert!(tokens.len() > 50);
-    assert!(!text.is_empty());
+    assert_eq!(text, model.tokenizer().decode(&tokens).unwrap());
 }
 
 #[test]

@@ -56,11 +56,14 @@ impl<'a, R: Read> Cursor<'a, R> {
     }
 
     pub(super) fn string(&mut self, what: &str, limit: usize) -> Result<String> {
-        let length = self.count(what, 1)?;
-        if length > limit {
-            return Err(self.malformed(format!("{what} has {length} bytes, at most {limit} are allowed")));
+        let length = self.u64(what)?;
+        let possible = self.remaining().min(limit as u64);
+        if length > possible {
+            return Err(
+                self.malformed(format!("{what} has {length} bytes, but at most {possible} are possible"))
+            );
         }
-        let bytes = self.bytes(what, length)?;
+        let bytes = self.bytes(what, length as usize)?;
         String::from_utf8(bytes).map_err(|_| self.malformed(format!("{what} is not UTF-8")))
     }
 

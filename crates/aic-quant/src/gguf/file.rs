@@ -15,7 +15,7 @@ const SMALLEST_TENSOR: u64 = 8 + 1 + 4 + 8 + 4 + 8;
 
 /// An open GGUF file with a checked header; tensor data is read on demand.
 ///
-/// Nothing is mapped into memory: a file that is cut short while it is open gives [`Error::Io`], not a crash.
+/// Nothing is mapped into memory: a file that is cut short while it is open gives [`Error::Io`](crate::Error::Io), not a crash.
 pub struct File {
     storage: Storage,
     header: Header,
@@ -33,7 +33,7 @@ impl File {
     /// Opens the file at `path` and reads its header.
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be read, [`Error::Malformed`] if it is not a sound GGUF file of version 2 or 3.
+    /// [`Error::Io`](crate::Error::Io) if it cannot be read, [`Error::Malformed`](crate::Error::Malformed) if it is not a sound GGUF file of version 2 or 3.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::new(Storage::open(path.as_ref())?)
     }
@@ -41,7 +41,7 @@ impl File {
     /// Reads a GGUF file that is already in memory: `&'static [u8]`, `Arc<[u8]>` or `Vec<u8>`.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if it is not a sound GGUF file of version 2 or 3.
+    /// [`Error::Malformed`](crate::Error::Malformed) if it is not a sound GGUF file of version 2 or 3.
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Result<Self> {
         Self::new(Storage::memory(bytes.into()))
     }
@@ -79,7 +79,7 @@ impl File {
     /// Reads the data of `tensor`.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be read or does not reach that far any more.
+    /// [`Error::Io`](crate::Error::Io) if the file cannot be read or does not reach that far any more.
     pub fn read(&self, tensor: &TensorInfo) -> Result<Vec<u8>> {
         let start = self.header.data_offset.saturating_add(tensor.offset);
         self.storage.read(start, tensor.bytes)
@@ -137,7 +137,9 @@ fn read_version<R: Read>(cursor: &mut Cursor<'_, R>) -> Result<u32> {
     match version {
         2 | 3 => Ok(version),
         1 => Err(cursor.malformed("version 1 is obsolete; convert the model again")),
-        _ if (1..=0xffff).contains(&version.swap_bytes()) => Err(cursor.malformed("big-endian files are not supported")),
+        _ if (1..=0xffff).contains(&version.swap_bytes()) => {
+            Err(cursor.malformed("big-endian files are not supported"))
+        }
         _ => Err(cursor.malformed(format!("version {version}, expected 2 or 3"))),
     }
 }

@@ -61,7 +61,7 @@ impl Tokenizer {
     }
 
     /// The text of `tokens`, special ones left out.
-    fn decode(&self, tokens: &[u32]) -> Result<String> {
+    pub(crate) fn decode(&self, tokens: &[u32]) -> Result<String> {
         self.inner.decode(tokens, true).map_err(failed("decode tokens"))
     }
 }

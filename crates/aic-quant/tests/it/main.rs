@@ -1,4 +1,6 @@
 //! What users of the crate meet: files that are not what they should be, and other programs' view of ours.
+
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 mod environment;
 mod gguf_bad;
 mod gguf_round_trip;
