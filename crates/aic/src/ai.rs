@@ -106,7 +106,7 @@ impl Aic {
         let asked = Instant::now();
         let request = self.complete(question.into().0);
         let keep = match self.key(&request) {
-            Some((cache, key)) => match cache.begin(&key, &CacheControl::default()).await {
+            Some((cache, key)) => match in_time(&request, cache.begin(&key, &CacheControl::default())).await? {
                 Begin::Hit(hit) => return Ok(ChatStream::kept(hit, asked)),
                 Begin::Lead(guard) => Some(guard),
             },
@@ -226,6 +226,13 @@ impl fmt::Debug for Aic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Aic").field("router", &self.inner.router).field("cache", &self.inner.cache).finish_non_exhaustive()
     }
+}
+
+/// Whoever waits for another caller's answer waits no longer than for its own.
+async fn in_time<T>(request: &ChatRequest, wait: impl Future<Output = T>) -> Result<T> {
+    let Some(limit) = request.deadline else { return Ok(wait.await) };
+    let late = |_| aic_router::Error::DeadlineExceeded { limit, attempts: Vec::new() };
+    Ok(tokio::time::timeout(limit, wait).await.map_err(late)?)
 }
 
 /// What an answer depends on: everything in the request but how long it may take, and who could answer.

@@ -2,14 +2,14 @@
 mod device_memory;
 mod embedder;
 mod local_provider;
-
+mod objective;
 mod readings;
 mod source;
-
+mod target;
 
 pub use embedder::LocalEmbedder;
-
-
+pub use objective::BenchObjective;
+pub use target::ChatTarget;
 
 pub(crate) use device_memory::MachineMemory;
 pub(crate) use local_provider::LocalProvider;
