@@ -36,6 +36,9 @@ pub(crate) struct LocalModel {
 impl ModelSource {
     /// The configured file, else the bytes the program brought, else the demonstration model where it is built in.
     pub(crate) fn choose(config: &ModelConfig, brought: Option<Bytes>) -> Option<Self> {
+        if !config.enabled {
+            return None;
+        }
         let configured = config.path.clone().map(Self::File);
         configured.or(brought.map(Self::Memory)).or_else(built_in)
     }

@@ -40,10 +40,12 @@ pub struct Config {
 }
 
 /// The local model: which file, and how it is loaded.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ModelConfig {
+    /// Whether a local model is loaded at all. Defaults to true.
+    pub enabled: bool,
     /// A GGUF file. Without one, the demonstration model is used where it is built in.
     pub path: Option<PathBuf>,
     /// The type its matrices are quantized to while loading (`Q8_0`, `Q4_K`, `F16`, `int8`, …).
@@ -52,6 +54,12 @@ pub struct ModelConfig {
     pub quantization: Option<String>,
     /// The longest conversation in tokens. Defaults to the profile's, at most the model's own.
     pub context_length: Option<usize>,
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self { enabled: true, path: None, quantization: None, context_length: None }
+    }
 }
 
 /// Where answers are kept, and for how long.
