@@ -1,7 +1,7 @@
 //! Load on a pretended model in this process: first so many users who wait for their answers (closed loop), then
 //! requests at a rate (open loop), and what a second copy of the model would change.
 //!
-//! The model is made up: it sleeps 20 ms, then sends 16 tokens 2 ms apart, and serves four requests at once.
+//! The model is made up: it sleeps 20 ms, then sends 16 tokens about 5 ms apart, and serves four requests at once.
 use std::{error::Error, sync::Arc, time::Duration};
 
 use aic::bench::{ClosedLoop, OpenLoop, Slo, Target, compare, target_fn};
@@ -15,8 +15,8 @@ struct Options {
     /// Users of the closed loop
     #[arg(long, default_value_t = 4)]
     concurrency: usize,
-    /// Requests a second of the open loop; the model can bear about 72
-    #[arg(long, default_value_t = 60.0)]
+    /// Requests a second of the open loop; the model can bear about 38
+    #[arg(long, default_value_t = 36.0)]
     rate: f64,
     /// How long each of the three runs takes
     #[arg(long, default_value_t = 3.0)]
@@ -30,7 +30,7 @@ struct Options {
 async fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     let duration = Duration::try_from_secs_f64(options.seconds)?;
-    let slo = Slo::default().ttft(Duration::from_millis(50)).latency(Duration::from_millis(150));
+    let slo = Slo::default().ttft(Duration::from_millis(50)).latency(Duration::from_millis(200));
     let warm_up = Duration::from_millis(200);
 
     let closed = ClosedLoop::new(options.concurrency).duration(duration).warm_up(warm_up).slo(slo);
@@ -64,7 +64,7 @@ fn model(slots: usize) -> impl Target {
             sleep(Duration::from_millis(20)).await;
             for _ in 0..16 {
                 timeline.tokens(1);
-                sleep(Duration::from_millis(2)).await;
+                sleep(Duration::from_millis(4)).await;
             }
             Ok(())
         }

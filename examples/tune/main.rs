@@ -2,7 +2,9 @@
 //! same number of trials. The winner is then tried beside the plain setting, and kept only if it really is faster.
 //!
 //! `cargo run --release --bin tune`; the two searches differ a little from run to run, as measurements do.
-use std::{error::Error, hint::black_box, sync::Mutex, time::Instant};
+mod matrix;
+
+use std::{error::Error, sync::Mutex};
 
 use aic::tuner::{
     BoxError, Configuration, Direction, Finished, Guardrail, Metrics, Random, SafeApply, Sampler,
@@ -14,8 +16,8 @@ use serde_json::json;
 /// Tune a matrix product by random search and by TPE.
 #[derive(Parser)]
 struct Options {
-    /// Rows and columns of the matrices
-    #[arg(long, default_value_t = 192)]
+    /// Rows and columns of the matrices; fewer by default in a debug build, which is slow
+    #[arg(long, default_value_t = if cfg!(debug_assertions) { 64 } else { 256 })]
     size: usize,
     /// Trials of each search
     #[arg(long, default_value_t = 40)]
@@ -56,7 +58,9 @@ async fn search(options: &Options, sampler: impl Sampler) -> aic::tuner::Result<
         .build()?;
     let mut study = Study::builder(space).sampler(sampler).seed(1).build();
     study.enqueue(plain())?;
-    study.optimize(|tried: Configuration| async move { measure(options.size, &tried) }, options.trials).await;
+    study
+        .optimize(|tried: Configuration| async move { matrix::measure(options.size, &tried) }, options.trials)
+        .await;
     Ok(study.finished().to_vec())
 }
 
@@ -71,47 +75,11 @@ async fn promote(size: usize, winner: Configuration) -> Result<(), Box<dyn Error
     let mut safely = SafeApply::builder(plain(), put_in_use).guardrail(faster).window(8).build()?;
     let observe = || async {
         let setting = in_use.lock().expect("nobody panics with the lock").clone();
-        Ok::<_, BoxError>(Metrics::from([("milliseconds".to_owned(), measure(size, &setting)?)]))
+        Ok::<_, BoxError>(Metrics::from([("milliseconds".to_owned(), matrix::measure(size, &setting)?)]))
     };
     let decision = safely.try_out(winner, observe).await?;
     println!("beside the plain setting: {decision:?}; in use now: {}", safely.accepted());
     Ok(())
-}
-
-/// The best of three products, in milliseconds.
-fn measure(size: usize, setting: &Configuration) -> aic::tuner::Result<f64> {
-    let (order, block, depth) = (setting.choice("order")?, setting.int("block")?, setting.int("depth")?);
-    let (a, b) = (vec![1.5_f32; size * size], vec![0.5_f32; size * size]);
-    let time = || {
-        let began = Instant::now();
-        black_box(product(black_box(&a), black_box(&b), size, order, [block, depth].map(|n| n as usize)));
-        began.elapsed().as_secs_f64() * 1e3
-    };
-    Ok((0..3).map(|_| time()).fold(f64::INFINITY, f64::min))
-}
-
-/// `a` times `b`, block by block, with the three inner loops in an order.
-fn product(a: &[f32], b: &[f32], size: usize, order: &str, [block, depth]: [usize; 2]) -> Vec<f32> {
-    let mut c = vec![0.0; size * size];
-    let blocks = |step| (0..size).step_by(step).map(move |from| from..size.min(from + step));
-    for (rows, inner) in blocks(block).flat_map(|rows| blocks(depth).map(move |inner| (rows.clone(), inner)))
-    {
-        for columns in blocks(block) {
-            let mut add = |i: usize, j: usize, k: usize| c[i * size + j] += a[i * size + k] * b[k * size + j];
-            match order {
-                "ijk" => rows
-                    .clone()
-                    .for_each(|i| columns.clone().for_each(|j| inner.clone().for_each(|k| add(i, j, k)))),
-                "ikj" => rows
-                    .clone()
-                    .for_each(|i| inner.clone().for_each(|k| columns.clone().for_each(|j| add(i, j, k)))),
-                _ => inner
-                    .clone()
-                    .for_each(|k| rows.clone().for_each(|i| columns.clone().for_each(|j| add(i, j, k)))),
-            }
-        }
-    }
-    c
 }
 
 fn best_of(trials: &[Finished]) -> Option<(f64, &Configuration)> {

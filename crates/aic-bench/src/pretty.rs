@@ -2,7 +2,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::distribution::Distribution;
-use crate::report::Report;
+use crate::report::{Load, Report};
 
 /// The percentiles of a report's table.
 pub(crate) const PERCENTILES: [(&str, f64); 5] =
@@ -33,8 +33,10 @@ pub(crate) fn table(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result 
         ("TPOT", &report.tpot),
         ("dispatch delay", &report.dispatch_delay),
     ];
-    let measured = lines.into_iter().filter(|(_, distribution)| distribution.count() > 0);
-    measured.into_iter().try_for_each(|(name, distribution)| line(f, name, distribution))
+    // In a closed loop nothing can start late.
+    let shown = if matches!(report.load, Load::Closed { .. }) { 4 } else { 5 };
+    let mut measured = lines.into_iter().take(shown).filter(|(_, distribution)| distribution.count() > 0);
+    measured.try_for_each(|(name, distribution)| line(f, name, distribution))
 }
 
 fn line(f: &mut fmt::Formatter<'_>, name: &str, distribution: &Distribution) -> fmt::Result {

@@ -268,11 +268,10 @@ fn fit(choice: &Candidate) -> String {
     let Estimate { weights_bytes, kv_bytes } = choice.estimate;
     let known = |bytes: Option<u64>| Bytes(bytes.unwrap_or_default());
     format!(
-        "it fits: {} of weights and {} of key-value cache, with {} free on the {} after the reserve",
+        "it fits: {} of weights and {} of key-value cache, with {} free for both after the reserve",
         known(weights_bytes),
         known(kv_bytes),
         known(choice.usable_bytes),
-        choice.device
     )
 }
 

@@ -58,7 +58,13 @@ impl Guardrail {
         let Some(after) = candidate.mean(metric) else { return Some(format!("{metric} was not observed")) };
         let limit = self.direction.loss(before) + before.abs() * self.tolerance + self.slack;
         let kept = self.direction.loss(after) <= limit;
-        (!kept).then(|| format!("{metric} went from {before:.4} to {after:.4}"))
+        (!kept).then(|| {
+            let (bound, limit) = match self.direction {
+                Direction::Minimize => ("most", limit),
+                Direction::Maximize => ("least", -limit),
+            };
+            format!("{metric} went from {before:.4} to {after:.4}; at {bound} {limit:.4} is allowed")
+        })
     }
 }
 
@@ -81,9 +87,12 @@ mod tests {
         let throughput = Guardrail::new("m", Direction::Maximize).tolerance(0.1);
 
         assert_eq!(breach(&latency, 100.0, 109.0), None);
-        assert_eq!(breach(&latency, 100.0, 111.0).unwrap(), "m went from 100.0000 to 111.0000");
+        assert_eq!(
+            breach(&latency, 100.0, 111.0).unwrap(),
+            "m went from 100.0000 to 111.0000; at most 110.0000 is allowed"
+        );
         assert_eq!(breach(&throughput, 100.0, 91.0), None);
-        assert!(breach(&throughput, 100.0, 89.0).is_some());
+        assert!(breach(&throughput, 100.0, 89.0).unwrap().ends_with("at least 90.0000 is allowed"));
     }
 
     #[test]

@@ -211,7 +211,7 @@ mod tests {
         let effects: Vec<_> = (0..3).map(|_| promotion.step(latency(150.0))).collect();
 
         assert_eq!(effects, [Effect::Nothing, Effect::Nothing, Effect::Restore(0)]);
-        let reason = "latency went from 100.0000 to 150.0000".to_owned();
+        let reason = "latency went from 100.0000 to 150.0000; at most 110.0000 is allowed".to_owned();
         assert_eq!(promotion.history(), [Change { candidate: 1, decision: Decision::RolledBack(reason) }]);
     }
 

@@ -52,7 +52,8 @@ async fn a_better_candidate_is_kept_and_a_worse_one_taken_back() {
     let worse = safely.try_out(200, || async { server.metrics() }).await.unwrap();
 
     assert_eq!(better, Decision::Accepted);
-    assert_eq!(worse, Decision::RolledBack("latency went from 90.0000 to 200.0000".to_owned()));
+    let reason = "latency went from 90.0000 to 200.0000; at most 99.0000 is allowed";
+    assert_eq!(worse, Decision::RolledBack(reason.to_owned()));
     assert_eq!((server.latency(), *safely.accepted(), safely.history().len()), (90, 90, 2));
 }
 
