@@ -93,7 +93,7 @@ fn inspect(file: &Path) -> Result<(), Box<dyn Error>> {
     let bytes: u64 = file.tensors().iter().map(|tensor| tensor.bytes).sum();
     println!("GGUF version {}, {} bytes, {weights} weights, {:.2} bits each", file.version(), file.size_bytes(), bytes as f64 * 8.0 / weights.max(1) as f64);
     for (key, value) in file.metadata().iter() {
-        println!("  {key} = {}", shortened(&format!("{value:?}")));
+        println!("  {key} = {}", shortened(&value.to_string()));
     }
     for tensor in file.tensors() {
         println!("  {:32} {:6} {:?}", tensor.name, tensor.dtype, tensor.shape);

@@ -41,25 +41,29 @@ pub(crate) struct Local {
     pub(crate) recommendation: Recommendation,
 }
 
-/// A question: a text, or a request that says more.
+/// A question: a text, which is asked with the configured priority, or a request, which has its own.
 #[derive(Clone, Debug)]
-pub struct Question(ChatRequest);
+pub struct Question {
+    request: ChatRequest,
+    /// Whether `request` says by which priority it wants to be routed.
+    has_priority: bool,
+}
 
 impl From<&str> for Question {
     fn from(text: &str) -> Self {
-        Self(ChatRequest::user(text))
+        Self { request: ChatRequest::user(text), has_priority: false }
     }
 }
 
 impl From<String> for Question {
     fn from(text: String) -> Self {
-        Self(ChatRequest::user(text))
+        Self { request: ChatRequest::user(text), has_priority: false }
     }
 }
 
 impl From<ChatRequest> for Question {
     fn from(request: ChatRequest) -> Self {
-        Self(request)
+        Self { request, has_priority: true }
     }
 }
 
@@ -104,7 +108,7 @@ impl Aic {
     /// Dropping the future or the stream cancels the call on its way and keeps nothing.
     pub async fn chat(&self, question: impl Into<Question>) -> Result<ChatStream> {
         let asked = Instant::now();
-        let request = self.complete(question.into().0);
+        let request = self.complete(question.into());
         let keep = match self.key(&request) {
             Some((cache, key)) => match in_time(&request, cache.begin(&key, &CacheControl::default())).await? {
                 Begin::Hit(hit) => return Ok(ChatStream::kept(hit, asked)),
@@ -140,7 +144,7 @@ impl Aic {
     /// Says where a question would go now, and why not elsewhere, without sending it.
     #[must_use]
     pub fn explain(&self, question: impl Into<Question>) -> Explanation {
-        self.inner.router.explain(&self.complete(question.into().0))
+        self.inner.router.explain(&self.complete(question.into()))
     }
 
     /// How everything is: machine, model, providers, cache, money and alerts.
@@ -187,8 +191,11 @@ impl Aic {
     }
 
     /// Fills in what the configuration says and the question does not.
-    fn complete(&self, mut request: ChatRequest) -> ChatRequest {
+    fn complete(&self, Question { mut request, has_priority }: Question) -> ChatRequest {
         let routing = &self.inner.config.routing;
+        if !has_priority {
+            request.priority = routing.priority;
+        }
         request.temperature.get_or_insert(TEMPERATURE);
         request.deadline.get_or_insert(routing.deadline);
         request

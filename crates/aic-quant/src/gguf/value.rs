@@ -1,3 +1,5 @@
+use std::fmt;
+
 /// One metadata value.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs, reason = "each variant is the Rust type it holds")]
@@ -119,6 +121,27 @@ impl Value {
             Self::U64(_) => 10,
             Self::I64(_) => 11,
             Self::F64(_) => 12,
+        }
+    }
+}
+
+/// A scalar as it is, text as it is, an array as its length: `[32000 values]`.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::U8(n) => n.fmt(f),
+            Self::I8(n) => n.fmt(f),
+            Self::U16(n) => n.fmt(f),
+            Self::I16(n) => n.fmt(f),
+            Self::U32(n) => n.fmt(f),
+            Self::I32(n) => n.fmt(f),
+            Self::F32(x) => x.fmt(f),
+            Self::Bool(flag) => flag.fmt(f),
+            Self::String(text) => text.fmt(f),
+            Self::Array(array) => write!(f, "[{} values]", array.len()),
+            Self::U64(n) => n.fmt(f),
+            Self::I64(n) => n.fmt(f),
+            Self::F64(x) => x.fmt(f),
         }
     }
 }
