@@ -126,26 +126,21 @@ impl Alerts {
         value: Option<f64>,
         now: Now,
     ) -> Option<Transition> {
-        let input = match value {
-            Some(value) if rule.is_broken_by(value) => Input::Breach,
-            Some(_) => Input::Clear,
-            None => Input::Absent,
+        let input = judge(rule, value);
+        let before = match known.get(labels) {
+            Some(before) => before.clone(),
+            None if input == Input::Breach => Known::inactive(now),
+            None => return None,
         };
-        let before = known.get(labels);
-        if before.is_none() && input != Input::Breach {
-            return None;
-        }
-        let state = before.map_or_else(|| State::inactive(now.instant), |known| known.state);
-        let began = before.map_or(now.wall, |known| known.since);
-        let (state, effect) = state.step(&rule.timing(), input, now.instant);
+        let (state, effect) = before.state.step(&rule.timing(), input, now.instant);
         if matches!(state.phase(), Phase::Pending | Phase::Firing) {
-            let since = if effect.is_some() { now.wall } else { began };
+            let since = if effect.is_some() { now.wall } else { before.since };
             known.insert(labels.clone(), Known { state, since, value });
         } else {
             known.remove(labels);
         }
         let transition = transition(rule, labels, value, effect?, now);
-        self.notify(rule, &transition, began);
+        self.notify(rule, &transition, before.since);
         Some(transition)
     }
 
@@ -201,6 +196,12 @@ impl Alerts {
     }
 }
 
+impl Known {
+    fn inactive(now: Now) -> Self {
+        Self { state: State::inactive(now.instant), since: now.wall, value: None }
+    }
+}
+
 impl Courier {
     fn new(notifier: Arc<dyn Notifier>) -> Self {
         let count = Deliveries { notifier: notifier.name().to_owned(), ..Deliveries::default() };
@@ -209,6 +210,14 @@ impl Courier {
 
     fn outbox(&self, timeout: Duration) -> &Outbox {
         self.outbox.get_or_init(|| Outbox::open(Arc::clone(&self.notifier), timeout, Arc::clone(&self.count)))
+    }
+}
+
+fn judge(rule: &Rule, value: Option<f64>) -> Input {
+    match value {
+        Some(value) if rule.is_broken_by(value) => Input::Breach,
+        Some(_) => Input::Clear,
+        None => Input::Absent,
     }
 }
 

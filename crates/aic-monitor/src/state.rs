@@ -17,12 +17,15 @@ pub(crate) struct State {
 struct Known {
     latest: Vec<Reading>,
     failure: Failure,
+    /// Whether the last answer was a failure.
+    failing: bool,
 }
 
 impl State {
     pub(crate) fn new(names: impl Iterator<Item = String>, history: History) -> Self {
         let failure = |probe| Failure { probe, count: 0, last: String::new() };
-        let probes = names.map(|name| Known { latest: Vec::new(), failure: failure(name) }).collect();
+        let probes =
+            names.map(|name| Known { latest: Vec::new(), failure: failure(name), failing: false }).collect();
         Self { probes, history }
     }
 
@@ -33,6 +36,7 @@ impl State {
             Ok(readings) => {
                 readings.iter().for_each(|reading| self.history.record(reading));
                 known.latest = readings;
+                known.failing = false;
             }
             Err(error) => known.fail(&error, at),
         }
@@ -65,9 +69,10 @@ impl Known {
             reading.at = at;
         }
         let last = chain(error);
-        if last != self.failure.last {
+        if !self.failing || last != self.failure.last {
             warn!(probe = self.failure.probe, error = last, "probe failed");
         }
+        self.failing = true;
         self.failure.count += 1;
         self.failure.last = last;
     }

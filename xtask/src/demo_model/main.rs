@@ -2,12 +2,13 @@
 
 mod corpus;
 mod dice;
+mod environment;
 mod exam;
 mod export;
 mod network;
 mod ops;
 mod optimizer;
-mod pages;
+
 mod rehearsal;
 mod report;
 mod tokenizer;
@@ -58,7 +59,7 @@ fn main() -> Result<ExitCode> {
         print_texts(count, args.seed);
     } else if let Some(file) = &args.check {
         check(file, args.seed)?;
-    } else if let Some(code) = pages::again_with_large_pages()? {
+    } else if let Some(code) = environment::again_with_settings()? {
         return Ok(code);
     } else {
         make(&args)?;
