@@ -60,15 +60,22 @@ fn main() -> ExitCode {
 
 fn convert(input: &Path, output: &Path, to: DType, json: bool) -> Result<(), Box<dyn Error>> {
     let source = gguf::File::open(input)?;
-    let style = ProgressStyle::with_template("{bar:40.cyan/blue} {percent:>3} %  {binary_bytes_per_sec}, {eta} left  {msg}")?;
-    let bar = if json { ProgressBar::hidden() } else { ProgressBar::new(source.size_bytes()).with_style(style) };
+    let style = ProgressStyle::with_template(
+        "{bar:40.cyan/blue} {percent:>3} %  {binary_bytes_per_sec}, {eta} left  {msg}",
+    )?;
+    let bar =
+        if json { ProgressBar::hidden() } else { ProgressBar::new(source.size_bytes()).with_style(style) };
     let report = quantize(&source, output, to, |progress| {
         bar.set_length(progress.total_bytes);
         bar.set_position(progress.done_bytes);
         bar.set_message(progress.tensor.to_owned());
     })?;
     bar.finish_and_clear();
-    if json { println!("{}", as_json(&report)) } else { println!("{report}") }
+    if json {
+        println!("{}", as_json(&report))
+    } else {
+        println!("{report}")
+    }
     Ok(())
 }
 
@@ -91,7 +98,12 @@ fn inspect(file: &Path) -> Result<(), Box<dyn Error>> {
     let file = gguf::File::open(file)?;
     let weights: u64 = file.tensors().iter().map(|tensor| tensor.elements()).sum();
     let bytes: u64 = file.tensors().iter().map(|tensor| tensor.bytes).sum();
-    println!("GGUF version {}, {} bytes, {weights} weights, {:.2} bits each", file.version(), file.size_bytes(), bytes as f64 * 8.0 / weights.max(1) as f64);
+    println!(
+        "GGUF version {}, {} bytes, {weights} weights, {:.2} bits each",
+        file.version(),
+        file.size_bytes(),
+        bytes as f64 * 8.0 / weights.max(1) as f64
+    );
     for (key, value) in file.metadata().iter() {
         println!("  {key} = {}", shortened(&value.to_string()));
     }
@@ -110,7 +122,8 @@ fn run(file: &Path, question: &str, to: Option<DType>) -> Result<(), Box<dyn Err
         print!("{}", piece?.text);
         std::io::stdout().flush()?;
     }
-    let rate = answer.timings().tokens_per_second.map_or(String::new(), |rate| format!(", {rate:.0} tokens/s"));
+    let rate =
+        answer.timings().tokens_per_second.map_or(String::new(), |rate| format!(", {rate:.0} tokens/s"));
     println!("\n[{} tokens{rate}]", answer.usage().output_tokens);
     Ok(())
 }

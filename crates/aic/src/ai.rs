@@ -110,7 +110,8 @@ impl Aic {
         let asked = Instant::now();
         let request = self.complete(question.into());
         let keep = match self.key(&request) {
-            Some((cache, key)) => match in_time(&request, cache.begin(&key, &CacheControl::default())).await? {
+            Some((cache, key)) => match in_time(&request, cache.begin(&key, &CacheControl::default())).await?
+            {
                 Begin::Hit(hit) => return Ok(ChatStream::kept(hit, asked)),
                 Begin::Lead(guard) => Some(guard),
             },
@@ -209,7 +210,10 @@ impl Aic {
         match Fingerprint::of("aic chat 1", &tenant, &question) {
             Ok(key) => Some((cache, key)),
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "request has no fingerprint, not cached");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "request has no fingerprint, not cached"
+                );
                 None
             }
         }
@@ -231,7 +235,10 @@ impl Aic {
 
 impl fmt::Debug for Aic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Aic").field("router", &self.inner.router).field("cache", &self.inner.cache).finish_non_exhaustive()
+        f.debug_struct("Aic")
+            .field("router", &self.inner.router)
+            .field("cache", &self.inner.cache)
+            .finish_non_exhaustive()
     }
 }
 

@@ -92,8 +92,10 @@ impl Builder {
             router = router.provider_arc(provider);
         }
         let router = router.build()?;
-        let watch = Watch::start(&config.monitor, &config.alerts, Readings::new(router.clone(), cache.clone()))?;
-        let local = local.map(|LocalModel { model, name, recommendation, .. }| Local { model, name, recommendation });
+        let watch =
+            Watch::start(&config.monitor, &config.alerts, Readings::new(router.clone(), cache.clone()))?;
+        let local =
+            local.map(|LocalModel { model, name, recommendation, .. }| Local { model, name, recommendation });
         let inner = Inner { config, machine, local, router, cache, watch, findings };
         Ok(Aic { inner: Arc::new(inner) })
     }

@@ -80,7 +80,10 @@ mod stream;
 #[cfg(feature = "full")]
 pub use {
     ai::{Aic, Question},
-    aic_router::{ChatRequest, EmbedRequest, Embeddings, Event, Explanation, FinishReason, NanoUsd, Priority, Task, Usage},
+    aic_router::{
+        ChatRequest, EmbedRequest, Embeddings, Event, Explanation, FinishReason, NanoUsd, Priority, Task,
+        Usage,
+    },
     answer::{Answer, Origin},
     builder::Builder,
     config::{Config, Environment},

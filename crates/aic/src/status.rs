@@ -105,7 +105,11 @@ impl fmt::Display for Status {
 impl fmt::Display for ModelStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let megabytes = self.resident_bytes as f64 / f64::from(1 << 20);
-        write!(f, "model    {} as {} ({:.1} bits per weight), ", self.name, self.dtype, self.bits_per_weight)?;
+        write!(
+            f,
+            "model    {} as {} ({:.1} bits per weight), ",
+            self.name, self.dtype, self.bits_per_weight
+        )?;
         write!(f, "{megabytes:.1} MiB on the {}", self.device)?;
         self.tokens_per_second.map_or(Ok(()), |rate| write!(f, ", {rate:.0} tokens/s"))
     }
@@ -113,7 +117,8 @@ impl fmt::Display for ModelStatus {
 
 fn machine(snapshot: &Snapshot) -> String {
     let line = READINGS.iter().filter_map(|(metric, name)| {
-        let worst = snapshot.all(metric).filter(|reading| reading.value.is_ok()).max_by(|a, b| by_value(a, b))?;
+        let worst =
+            snapshot.all(metric).filter(|reading| reading.value.is_ok()).max_by(|a, b| by_value(a, b))?;
         Some(format!("{name} {}", worst.pretty_value()))
     });
     let line: Vec<_> = line.collect();

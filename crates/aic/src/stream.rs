@@ -83,7 +83,11 @@ impl ChatStream {
     }
 
     /// An answer a model is making; it is kept once its end has come.
-    pub(crate) fn live(events: aic_router::ChatStream, keep: Option<LeadGuard<Kept>>, asked: Instant) -> Self {
+    pub(crate) fn live(
+        events: aic_router::ChatStream,
+        keep: Option<LeadGuard<Kept>>,
+        asked: Instant,
+    ) -> Self {
         let events = match keep {
             Some(keep) => aic_router::ChatStream::new(kept_at_the_end(events, keep)),
             None => events,

@@ -26,7 +26,8 @@ impl Embedder for LocalEmbedder {
         // The door wants a vector for the empty text too; a blank is the nearest thing a model can read.
         let (model, text) = (self.model.clone(), if text.is_empty() { " " } else { text }.to_owned());
         let unavailable = |source| aic_cache::Error::Unavailable { store: "local model".to_owned(), source };
-        let vector = spawn_blocking(move || model.embed(&text)).await.map_err(|error| unavailable(error.into()))?;
+        let vector =
+            spawn_blocking(move || model.embed(&text)).await.map_err(|error| unavailable(error.into()))?;
         vector.map_err(|error| unavailable(error.into()))
     }
 }

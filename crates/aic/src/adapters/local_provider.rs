@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use aic_quant::{GenerateOptions, Generation, Message as Turn, Model, Role as Speaker};
 use aic_router::{
-    ChatRequest, EmbedRequest, Embeddings, ErrorKind, Event, EventStream, FinishReason, Message, ModelClass, ModelInfo,
-    Price, Provider, ProviderError, ProviderInfo, ProviderKind, Role, Usage,
+    ChatRequest, EmbedRequest, Embeddings, ErrorKind, Event, EventStream, FinishReason, Message, ModelClass,
+    ModelInfo, Price, Provider, ProviderError, ProviderInfo, ProviderKind, Role, Usage,
 };
 use async_trait::async_trait;
 use futures_util::stream;
@@ -81,7 +81,12 @@ async fn take_seat(seats: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Provi
 }
 
 /// Sends an answer piece by piece; stops as soon as nobody listens any more.
-fn generate(model: &Model, turns: &[Turn], options: &GenerateOptions, sender: &Sender) -> Result<(), ProviderError> {
+fn generate(
+    model: &Model,
+    turns: &[Turn],
+    options: &GenerateOptions,
+    sender: &Sender,
+) -> Result<(), ProviderError> {
     let mut generation = model.generate(turns, options).map_err(failed)?;
     for piece in generation.by_ref() {
         let text = piece.map_err(failed)?.text;

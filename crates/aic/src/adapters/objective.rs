@@ -57,7 +57,9 @@ where
         let target = (self.target)(&configuration);
         match self.load.run(target).await {
             Err(error) => Outcome::Failed(error.to_string()),
-            Ok(report) if report.failed() > 0 => Outcome::Infeasible(format!("{} requests failed", report.failed())),
+            Ok(report) if report.failed() > 0 => {
+                Outcome::Infeasible(format!("{} requests failed", report.failed()))
+            }
             Ok(report) => (self.value)(&report)
                 .map_or_else(|| Outcome::Failed("the report has no such value".to_owned()), Outcome::from),
         }

@@ -40,7 +40,9 @@ fn of_model(model: &ModelStats, at: Moment) -> Vec<Reading> {
         ("router_output_tokens_per_second", rate),
     ]
     .map(|(metric, value)| {
-        Reading::new(metric, value, at).label("provider", model.provider.clone()).label("model", model.model.clone())
+        Reading::new(metric, value, at)
+            .label("provider", model.provider.clone())
+            .label("model", model.model.clone())
     })
     .into()
 }

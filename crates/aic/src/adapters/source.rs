@@ -27,9 +27,9 @@ impl Source for MonitorSource {
     }
 
     fn history(&self, metric: &str, labels: &Labels, range: Duration) -> Vec<f64> {
-        let labels = labels
-            .iter()
-            .fold(aic_monitor::Labels::new(), |labels, (name, value)| labels.with(name.clone(), value.clone()));
+        let labels = labels.iter().fold(aic_monitor::Labels::new(), |labels, (name, value)| {
+            labels.with(name.clone(), value.clone())
+        });
         self.monitor.history(metric, &labels, range).into_iter().map(|sample| sample.value).collect()
     }
 }

@@ -46,7 +46,9 @@ impl<F: Fn(u64) -> Question + Send + Sync + 'static> Target for ChatTarget<F> {
 
 fn failure(error: &Error) -> Failure {
     match error {
-        Error::Router(error) => Failure::new(error.kind().map_or_else(|| "router".to_owned(), ToString::to_string)),
+        Error::Router(error) => {
+            Failure::new(error.kind().map_or_else(|| "router".to_owned(), ToString::to_string))
+        }
         _ => Failure::new("aic"),
     }
 }

@@ -61,7 +61,10 @@ impl ModelSource {
             .dtype(dtype(&recommendation)?)
             .memory(memory)
             .on_progress(move |done| {
-                on_step(Step::Loading(Progress { done_bytes: done.done_bytes, total_bytes: done.total_bytes }));
+                on_step(Step::Loading(Progress {
+                    done_bytes: done.done_bytes,
+                    total_bytes: done.total_bytes,
+                }));
             });
         let model = options.load(&file).map_err(|source| self.failed(source))?;
         let (name, finding) = (name(&model, self), self.found(&model));
@@ -90,7 +93,10 @@ impl ModelSource {
         let info = model.info();
         let name = info.name.as_deref().unwrap_or("unnamed");
         let millions = info.parameters as f64 / 1e6;
-        Finding::used("Local model", format!("{name}, {millions:.1} million parameters, {}", self.path().display()))
+        Finding::used(
+            "Local model",
+            format!("{name}, {millions:.1} million parameters, {}", self.path().display()),
+        )
     }
 }
 
@@ -130,8 +136,8 @@ fn kv_shape(metadata: &Metadata) -> aic_quant::Result<Option<KvShape>> {
     let number = |key| architecture_number(metadata, key);
     let (layers, heads) = (number("block_count")?, number("attention.head_count")?);
     let kv_heads = number("attention.head_count_kv")?.or(heads);
-    let head_dim = number("attention.key_length")?
-        .or_else(|| number("embedding_length").ok()??.checked_div(heads?));
+    let head_dim =
+        number("attention.key_length")?.or_else(|| number("embedding_length").ok()??.checked_div(heads?));
     let small = |number: u64| u32::try_from(number).ok();
     Ok(layers.zip(kv_heads).zip(head_dim).and_then(|((layers, kv_heads), head_dim)| {
         Some(KvShape { layers: small(layers)?, kv_heads: small(kv_heads)?, head_dim: small(head_dim)? })

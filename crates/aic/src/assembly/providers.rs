@@ -46,9 +46,13 @@ async fn ollama(config: &ProviderConfig) -> Looked {
     }
     let url = config.base_url.as_deref().unwrap_or(OLLAMA_URL);
     match Ollama::connect(url).await {
-        Ok(server) if server.info().models.is_empty() => {
-            (None, Finding::broken("Ollama", format!("{url} has no models; fetch one with `ollama pull llama3.2:3b`")))
-        }
+        Ok(server) if server.info().models.is_empty() => (
+            None,
+            Finding::broken(
+                "Ollama",
+                format!("{url} has no models; fetch one with `ollama pull llama3.2:3b`"),
+            ),
+        ),
         Ok(server) => {
             let note = format!("{} at {url}", counted(server.info().models.len(), "model"));
             (Some(Arc::new(server)), Finding::used("Ollama", note))

@@ -12,7 +12,10 @@ pub(crate) async fn cache(config: &CacheConfig) -> Result<(Option<Cache<Answer>>
     }
     let memory = MemoryStore::new(config.memory_bytes);
     let Some(url) = &config.redis_url else {
-        return Ok((Some(over(memory, config)), Finding::absent("Redis", "REDIS_URL is not set; answers are kept in memory")));
+        return Ok((
+            Some(over(memory, config)),
+            Finding::absent("Redis", "REDIS_URL is not set; answers are kept in memory"),
+        ));
     };
     Ok(with_redis(memory, url, config).await)
 }
@@ -23,11 +26,18 @@ fn over(store: impl Store, config: &CacheConfig) -> Cache<Answer> {
 
 /// What using an answer again saves.
 fn worth(answer: &Answer) -> Worth {
-    Worth { tokens: answer.usage.map(|usage| usage.input + usage.output), nano_usd: answer.cost.map(|cost| cost.0) }
+    Worth {
+        tokens: answer.usage.map(|usage| usage.input + usage.output),
+        nano_usd: answer.cost.map(|cost| cost.0),
+    }
 }
 
 #[cfg(feature = "redis")]
-async fn with_redis(memory: MemoryStore, url: &str, config: &CacheConfig) -> (Option<Cache<Answer>>, Finding) {
+async fn with_redis(
+    memory: MemoryStore,
+    url: &str,
+    config: &CacheConfig,
+) -> (Option<Cache<Answer>>, Finding) {
     use aic_cache::{RedisStore, Tiered};
 
     use super::chain;
@@ -39,13 +49,17 @@ async fn with_redis(memory: MemoryStore, url: &str, config: &CacheConfig) -> (Op
     };
     let finding = match redis.ping().await {
         Ok(()) => Finding::used("Redis", format!("answers are shared through {}", redis.address())),
-        Err(error) => Finding::broken("Redis", format!("{}; answers are kept in memory until it is back", chain(&error))),
+        Err(error) => Finding::broken(
+            "Redis",
+            format!("{}; answers are kept in memory until it is back", chain(&error)),
+        ),
     };
     (Some(over(Tiered::new(memory, redis), config)), finding)
 }
 
 #[cfg(not(feature = "redis"))]
 async fn with_redis(memory: MemoryStore, _: &str, config: &CacheConfig) -> (Option<Cache<Answer>>, Finding) {
-    let note = "REDIS_URL is set, but this program was built without Redis: turn on the feature `redis` of `aic`";
+    let note =
+        "REDIS_URL is set, but this program was built without Redis: turn on the feature `redis` of `aic`";
     (Some(over(memory, config)), Finding::broken("Redis", note))
 }

@@ -23,7 +23,8 @@ pub(crate) struct Watch {
 impl Watch {
     pub(crate) fn start(config: &MonitorConfig, alerts: &AlertsConfig, readings: impl Probe) -> Result<Self> {
         let started = |error| Error::Start { part: "monitor", source: Box::new(error) };
-        let monitor = Monitor::builder().interval(config.interval).probe(readings).build().map_err(started)?;
+        let monitor =
+            Monitor::builder().interval(config.interval).probe(readings).build().map_err(started)?;
         let polling = config.enabled.then(|| monitor.start()).transpose().map_err(started)?;
         let alerts = Arc::new(rules(alerts, &monitor)?);
         let evaluating = config.enabled.then(|| tokio::spawn(evaluate(Arc::clone(&alerts), config.interval)));

@@ -18,7 +18,9 @@ impl Environment {
     /// The variables of this process; those that are not Unicode are left out.
     #[must_use]
     pub fn of_process() -> Self {
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+        std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect()
     }
 
     /// The value of `name`, if it is set and not empty.
@@ -88,7 +90,9 @@ mod tests {
     fn a_variable_wins_over_the_file() {
         let mut config = Config::from_toml("[cache]\nredis_url = \"redis://a\"").unwrap();
 
-        Environment::from([("REDIS_URL", "redis://b"), ("OLLAMA_HOST", "0.0.0.0:9")]).overlay(&mut config).unwrap();
+        Environment::from([("REDIS_URL", "redis://b"), ("OLLAMA_HOST", "0.0.0.0:9")])
+            .overlay(&mut config)
+            .unwrap();
 
         assert_eq!(config.cache.redis_url.as_deref(), Some("redis://b"));
         assert_eq!(config.providers.ollama.base_url.as_deref(), Some("http://127.0.0.1:9"));
@@ -101,7 +105,8 @@ mod tests {
 
     #[test]
     fn a_wrong_word_names_its_variable_and_the_right_ones() {
-        let error = Environment::from([("AIC_PRIORITY", "cheap")]).overlay(&mut Config::default()).unwrap_err();
+        let error =
+            Environment::from([("AIC_PRIORITY", "cheap")]).overlay(&mut Config::default()).unwrap_err();
 
         assert!(error.to_string().contains("AIC_PRIORITY") && error.to_string().contains("speed"), "{error}");
     }

@@ -232,7 +232,8 @@ fn parse_yaml(text: &str) -> Result<Config, String> {
 
 #[cfg(not(feature = "yaml"))]
 fn parse_yaml(_: &str) -> Result<Config, String> {
-    Err("this program was built without YAML: turn on the feature `yaml` of `aic`, or write aic.toml".to_owned())
+    Err("this program was built without YAML: turn on the feature `yaml` of `aic`, or write aic.toml"
+        .to_owned())
 }
 
 #[cfg(test)]
@@ -270,6 +271,9 @@ mod tests {
     fn yaml_says_the_same_as_toml() {
         let yaml = parse_yaml("cache:\n  ttl: 2h\nrouting:\n  priority: speed\n").unwrap();
 
-        assert_eq!(yaml, Config::from_toml("[cache]\nttl = \"2h\"\n[routing]\npriority = \"speed\"").unwrap());
+        assert_eq!(
+            yaml,
+            Config::from_toml("[cache]\nttl = \"2h\"\n[routing]\npriority = \"speed\"").unwrap()
+        );
     }
 }

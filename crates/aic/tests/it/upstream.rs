@@ -31,7 +31,7 @@ pub(crate) async fn over(server: &MockServer) -> Aic {
     let mut config = quiet();
     config.providers.openai.base_url = Some(format!("{}/v1", server.uri()));
     config.providers.openai.model = Some("gpt-4o-mini".to_owned());
-    with(config, [("OPENAI_API_KEY", "sk-canary")]).build().await.unwrap()
+    with(config, [("OPENAI_API_KEY", "sk-canary")]).build().await.expect("a configuration that works")
 }
 
 pub(crate) fn with<const N: usize>(config: Config, variables: [(&str, &str); N]) -> Builder {
