@@ -39,6 +39,6 @@ fn request(c: &mut Criterion) {
     let sample = Sample::ending_now(began, began, &timeline, Ok(()));
     let mut recorder = Recorder::new(Some(Slo::default().latency(Duration::from_secs(1))));
     c.bench_function("bench/recorder/request_of_64_tokens", |b| {
-        b.iter(|| recorder.record(black_box(&sample)))
+        b.iter(|| recorder.record(black_box(&sample)));
     });
 }
