@@ -21,9 +21,10 @@ fn product(a: &[f32], b: &[f32], size: usize, order: &str, [block, depth]: [usiz
     for rows in blocks(size, block) {
         for inner in blocks(size, depth) {
             for columns in blocks(size, block) {
-                let mut add = |i, j, k| c[i * size + j] += a[i * size + k] * b[k * size + j];
+                let mut add =
+                    |i: usize, j: usize, k: usize| c[i * size + j] += a[i * size + k] * b[k * size + j];
                 match order {
-                    "ijk" => nest(&rows, &columns, &inner, |i, j, k| add(i, j, k)),
+                    "ijk" => nest(&rows, &columns, &inner, &mut add),
                     "ikj" => nest(&rows, &inner, &columns, |i, k, j| add(i, j, k)),
                     _ => nest(&inner, &rows, &columns, |k, i, j| add(i, j, k)),
                 }
