@@ -25,7 +25,9 @@ pub(crate) fn tell(error: &aic::Error, as_json: bool) -> ExitCode {
 fn advice(error: &aic::Error) -> Option<&'static str> {
     Some(match error {
         aic::Error::Config { .. } => "correct the setting, or remove it to get the default",
-        aic::Error::Model { .. } => "check the path, fetch the file again, or leave out --model for the demonstration model",
+        aic::Error::Model { .. } => {
+            "check the path, fetch the file again, or leave out --model for the demonstration model"
+        }
         _ => return None,
     })
 }

@@ -62,7 +62,10 @@ impl Show {
         let profile = &recommendation.profile;
         let (level, context) = (&profile.level.value, profile.context_length.value);
         let class = &profile.threads.origin;
-        self.row("profile", &format!("{BOLD}{level}{BOLD:#}, context {context}, {} threads ({class})", profile.threads.value));
+        self.row(
+            "profile",
+            &format!("{BOLD}{level}{BOLD:#}, context {context}, {} threads ({class})", profile.threads.value),
+        );
         for reason in &recommendation.reasons {
             self.row("", &format!("{DIM}· {reason}{DIM:#}"));
         }
@@ -111,7 +114,9 @@ impl Show {
         self.line("");
         let mut facts = vec![format!("{}/{}", answer.provider, answer.model)];
         match &answer.origin {
-            Origin::Cache { tier, age, .. } => facts.push(format!("from the cache ({tier}), {} old", human(*age))),
+            Origin::Cache { tier, age, .. } => {
+                facts.push(format!("from the cache ({tier}), {} old", human(*age)))
+            }
             _ => facts.push(format!("first text after {}", human(answer.first_text))),
         }
         facts.extend(answer.tokens_per_second().map(|rate| format!("{rate:.0} tokens/s")));
@@ -128,7 +133,12 @@ impl Show {
                 human(first.elapsed),
                 faster(first.elapsed, again.elapsed),
             ),
-            _ => format!("asked {}/{} once more, {}: the cache is off", again.provider, again.model, human(again.elapsed)),
+            _ => format!(
+                "asked {}/{} once more, {}: the cache is off",
+                again.provider,
+                again.model,
+                human(again.elapsed)
+            ),
         };
         self.row("again", &line);
     }
@@ -153,7 +163,8 @@ impl Show {
     }
 
     pub(crate) fn total(&self, to_first_text: Duration, total: Duration) {
-        let line = format!("first text {} after the start, everything in {}", human(to_first_text), human(total));
+        let line =
+            format!("first text {} after the start, everything in {}", human(to_first_text), human(total));
         self.row("time", &line);
     }
 
@@ -170,7 +181,11 @@ impl Show {
 
 fn new_bar(bytes: u64) -> ProgressBar {
     let style = ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(bytes).with_style(style.progress_chars("━╸─")).with_prefix(format!("{:width$}", "loading", width = INDENT - 1))
+    ProgressBar::new(bytes).with_style(style.progress_chars("━╸─")).with_prefix(format!(
+        "{:width$}",
+        "loading",
+        width = INDENT - 1
+    ))
 }
 
 fn described(machine: &Machine) -> String {
