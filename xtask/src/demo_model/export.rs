@@ -128,3 +128,41 @@ fn kept(name: &str, tensor: &Tensor) -> Result<Weights> {
         values: tensor.contiguous()?.flatten_all()?.to_vec1()?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use aic_quant::Model;
+
+    use super::*;
+    use crate::{
+        corpus::{self, Sample},
+        dice::Dice,
+        network::Batch,
+        training,
+    };
+
+    #[test]
+    fn engine_reads_the_file_and_computes_what_the_trainer_does() {
+        let encoder = training::encoder(384, 300, 1).expect("encoder");
+        let architecture = Architecture { layers: 2, feed_forward: 256, vocabulary: encoder.tokens().len() };
+        let network = Network::new(architecture, &mut Dice::new(1)).expect("network");
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("tiny.gguf");
+        save(&network, &encoder, "tiny", &path).expect("saves");
+
+        let mut dice = Dice::new(2);
+        let text = std::iter::repeat_with(|| corpus::sample(&mut dice))
+            .find_map(|sample| if let Sample::Text(text) = sample { Some(text) } else { None })
+            .expect("the corpus has plain texts");
+        let batch =
+            Batch::new(&[encoder.sample(&Sample::Text(text.clone())).expect("encodes")]).expect("batch");
+        let loss = network.loss(&batch).and_then(|loss| loss.to_scalar::<f32>()).expect("loss");
+        let score = Model::open(&path)
+            .and_then(|model| model.score(&format!("<|end|>{text}<|end|>")))
+            .expect("score");
+
+        assert_eq!(score.tokens, batch.length);
+        let mean = score.negative_log_likelihood / score.tokens as f64;
+        assert!((mean - f64::from(loss)).abs() < 1e-3, "engine {mean}, trainer {loss}");
+    }
+}

@@ -14,7 +14,10 @@ mod report;
 mod tokenizer;
 mod training;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Parser;
 
@@ -37,7 +40,7 @@ const PAGE: &str = "docs/demo-model.md";
 #[command(name = "cargo xtask demo-model")]
 struct Args {
     /// Training steps of the larger model; the student gets half as many.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 900)]
     steps: usize,
     /// Where the two files go.
     #[arg(long, default_value = "crates/aic/models")]
@@ -74,7 +77,7 @@ fn print_texts(count: usize, seed: u64) {
     }
 }
 
-fn check(file: &std::path::Path, seed: u64) -> Result<()> {
+fn check(file: &Path, seed: u64) -> Result<()> {
     let marks = exam::sit(file, seed)?;
     for [question, answer, expected] in &marks.wrong {
         println!("wrong: {question:?}\n  said {answer:?}\n  not  {expected:?}");

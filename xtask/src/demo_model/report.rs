@@ -171,7 +171,7 @@ engine as any other GGUF file, but a very small one: it was trained in minutes, 
 generates. It answers the questions of the examples and of the tests, tells what it has not learnt, and makes visible what \
 quantizing, caching and routing do. It is no assistant.
 
-To use another model, give its file: `cargo run --example quickstart -- --model path/to/model.gguf`, or in a program \
+To use another model, give its file: `cargo run --release --bin quickstart -- --model path/to/model.gguf`, or in a program \
 `aic_quant::Model::open(\"path/to/model.gguf\")`. Any GGUF file of the architectures the engine reads will do.
 ";
 
@@ -182,8 +182,8 @@ const TRAINING: &str = "
 weights on processors with the same vector instructions and number of cores.
 
 1. **Text.** Templates and word lists are combined at random: nine kinds of question with their answers, most alone, some in \
-conversations of up to three, some after an instruction to the assistant, and a few stories as plain text. Some names are \
-invented on the spot, so that copying has to be learnt. One question in ten, chosen by the hash of its text (for arithmetic, of its two \
+conversations of up to three, some after an instruction to the assistant, and a few stories as plain text. Names, cities and things \
+come from lists, so what it can copy into an answer are the words on them. One question in ten, chosen by the hash of its text (for arithmetic, of its two \
 numbers), is held out and never trained on.
 2. **Tokenizer.** Byte-level byte-pair encoding over that text, cut into words and single digits as Qwen 2 does it.
 3. **Training.** Batches of about 2000 tokens, every text attending to itself alone. Answers count fully, questions little. Muon moves \

@@ -30,9 +30,9 @@ const LOSSES: &[&str] = &[
 ];
 
 pub(super) fn example(dice: &mut Dice) -> Example {
-    match dice.below(10) {
-        0..5 => sum(dice),
-        5..8 => difference(dice),
+    match dice.below(20) {
+        0..9 => sum(dice),
+        9..18 => difference(dice),
         _ => product(dice),
     }
 }

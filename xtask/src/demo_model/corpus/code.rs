@@ -1,9 +1,6 @@
 //! Tiny functions in Rust and Python under a name the request gives.
 
-use super::{
-    Example, Kind,
-    words::{self, fill},
-};
+use super::{Example, Kind, words::fill};
 use crate::dice::Dice;
 
 const REQUESTS: &[&str] = &[
@@ -82,9 +79,9 @@ pub(super) fn example(dice: &mut Dice) -> Example {
 }
 
 fn name(dice: &mut Dice) -> String {
-    match dice.below(100) {
-        0..7 => words::invented(dice),
-        7..30 => dice.pick(NOUNS).to_owned(),
-        _ => format!("{}_{}", dice.pick(VERBS), dice.pick(NOUNS)),
+    if dice.chance(25) {
+        dice.pick(NOUNS).to_owned()
+    } else {
+        format!("{}_{}", dice.pick(VERBS), dice.pick(NOUNS))
     }
 }

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::dice::Dice;
 
-#[derive(Clone, Copy)]
 /// A question with its own answer; `indirect` is what follows "explain" or "do you know".
+#[derive(Clone, Copy)]
 struct Explanation {
     direct: &'static str,
     indirect: &'static str,

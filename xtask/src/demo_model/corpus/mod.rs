@@ -31,11 +31,11 @@ impl Kind {
     /// Every kind, with its share of the training text in percent of examples.
     pub(crate) const MIX: [(Kind, usize); 9] = [
         (Kind::Factual, 22),
-        (Kind::Arithmetic, 32),
-        (Kind::Classification, 8),
+        (Kind::Arithmetic, 34),
+        (Kind::Classification, 7),
         (Kind::Creative, 5),
         (Kind::Summary, 11),
-        (Kind::Code, 7),
+        (Kind::Code, 6),
         (Kind::Tools, 8),
         (Kind::About, 3),
         (Kind::Unknown, 4),

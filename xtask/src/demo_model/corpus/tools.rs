@@ -2,7 +2,7 @@
 
 use super::{
     Example, Kind,
-    words::{self, ANIMALS, DAYS, ROOMS, THINGS, fill},
+    words::{self, ANIMALS, DAYS, ROOMS, fill},
 };
 use crate::dice::Dice;
 
@@ -14,7 +14,7 @@ const LEADS: &[&str] = &[
     "Which tool call does this? {r}",
 ];
 
-/// The tool's name, ways to ask for it, and its arguments; `{c}` a city, `{n}` a name, `{m}` a number, `{r}` a room, `{d}` a day, `{t}` a thing, `{a}` an animal.
+/// The tool's name, ways to ask for it, and its arguments; `{c}` a city, `{n}` a name, `{m}` minutes, `{r}` a room, `{d}` a day, `{a}` an animal.
 const TOOLS: &[(&str, &[&str], &str)] = &[
     (
         "get_weather",
@@ -38,8 +38,8 @@ const TOOLS: &[(&str, &[&str], &str)] = &[
     ),
     (
         "send_message",
-        &["Send {n} a message about the {t}.", "Write to {n} about the {t}.", "Tell {n} about the {t}."],
-        r#"{"to": "{n}", "about": "{t}"}"#,
+        &["Send {n} a message on {d}.", "Write to {n} on {d}.", "On {d}, write a message to {n}."],
+        r#"{"to": "{n}", "day": "{d}"}"#,
     ),
     (
         "turn_on_light",
@@ -57,9 +57,9 @@ const TOOLS: &[(&str, &[&str], &str)] = &[
         r#"{"with": "{n}", "day": "{d}"}"#,
     ),
     (
-        "search",
-        &["Search for {t} in {c}.", "Find {t} in {c}.", "Look for {t} in {c}."],
-        r#"{"what": "{t}", "where": "{c}"}"#,
+        "find_hotel",
+        &["Find a hotel in {c} for {d}.", "I need a hotel in {c} on {d}.", "Look for a room in {c} for {d}."],
+        r#"{"city": "{c}", "day": "{d}"}"#,
     ),
     (
         "book_train",
@@ -79,14 +79,13 @@ const TOOLS: &[(&str, &[&str], &str)] = &[
 
 pub(super) fn example(dice: &mut Dice) -> Example {
     let (tool, requests, arguments) = dice.pick(TOOLS);
-    let (city, name, minutes) = (words::city(dice), words::name(dice), (1 + dice.below(60)).to_string());
+    let (city, name, minutes) = (words::city(dice), words::name(dice), (5 + 5 * dice.below(12)).to_string());
     let values = [
         ("c", city.as_str()),
         ("n", &name),
         ("m", &minutes),
         ("r", dice.pick(ROOMS)),
         ("d", dice.pick(DAYS)),
-        ("t", dice.pick(THINGS)),
         ("a", dice.pick(ANIMALS)),
     ];
     let request = fill(dice.pick(requests), &values);

@@ -1,9 +1,6 @@
-//! Word lists, and words made up on the spot so that copying has to be learnt rather than remembered.
+//! Word lists, and words made up on the spot for questions nobody can answer.
 
 use crate::dice::Dice;
-
-/// How many of a hundred names are made up.
-const INVENTED_PERCENT: usize = 7;
 
 const NAMES: &[&str] = &[
     "Anna", "Ben", "Clara", "David", "Emma", "Felix", "Greta", "Hugo", "Ida", "Jonas", "Kira", "Leo", "Mia",
@@ -54,14 +51,12 @@ pub(crate) fn invented(dice: &mut Dice) -> String {
         + dice.pick(ENDS)
 }
 
-/// A first name; a few are invented.
 pub(crate) fn name(dice: &mut Dice) -> String {
-    if dice.chance(INVENTED_PERCENT) { capitalized(&invented(dice)) } else { dice.pick(NAMES).to_owned() }
+    dice.pick(NAMES).to_owned()
 }
 
-/// A city; a few are invented.
 pub(crate) fn city(dice: &mut Dice) -> String {
-    if dice.chance(INVENTED_PERCENT) { capitalized(&invented(dice)) } else { dice.pick(CITIES).to_owned() }
+    dice.pick(CITIES).to_owned()
 }
 
 pub(crate) fn capitalized(word: &str) -> String {
