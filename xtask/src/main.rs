@@ -11,6 +11,7 @@ mod elapsed;
 mod error;
 mod help;
 mod paint;
+mod picture;
 mod process;
 mod say;
 mod suggest;
@@ -32,7 +33,7 @@ struct Command {
     run: fn(&[String]) -> Result<ExitCode>,
 }
 
-const COMMANDS: [Command; 5] = [
+const COMMANDS: [Command; 6] = [
     Command {
         name: "test",
         about: "install what the tests need, start real servers, run all tests",
@@ -57,6 +58,12 @@ const COMMANDS: [Command; 5] = [
         about: "train the small demonstration model again",
         help: demo::HELP,
         run: demo::run,
+    },
+    Command {
+        name: "picture",
+        about: "make the README's picture of the quickstart again",
+        help: picture::HELP,
+        run: picture::run,
     },
 ];
 

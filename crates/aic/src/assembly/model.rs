@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aic_profiles::{Engine, Goal, Hardware, KvShape, Level, ModelNeeds, Recommendation, recommend};
 use aic_quant::gguf::{Bytes, File, Metadata};
-use aic_quant::{DType, DeviceMemory, Model, ModelOptions, TensorInfo};
+use aic_quant::{DType, Device, DeviceMemory, HuggingFace, Model, ModelOptions, TensorInfo, TensorSource};
 
 use super::chain;
 use crate::config::ModelConfig;
@@ -52,13 +52,15 @@ impl ModelSource {
         on_step: &OnStep,
     ) -> Result<LocalModel> {
         let file = self.open().map_err(|source| self.failed(source))?;
-        let needs = needs(&file, config).map_err(|source| self.failed(source))?;
+        let file = file.as_ref();
+        let stored = stored_level(file);
+        let needs = needs(file, stored.as_ref(), config).map_err(|source| self.failed(source))?;
         let recommendation = recommendation(hardware, &needs, config)?;
         on_step(Step::Profile(&recommendation));
         let on_step = Arc::clone(on_step);
-        let options = ModelOptions::new()
+        let mut options = ModelOptions::new()
             .max_context(needs.context_length.get() as usize)
-            .dtype(dtype(&recommendation)?)
+            .device(device(&recommendation.choice.device))
             .memory(memory)
             .on_progress(move |done| {
                 on_step(Step::Loading(Progress {
@@ -66,16 +68,21 @@ impl ModelSource {
                     total_bytes: done.total_bytes,
                 }));
             });
-        let model = options.load(&file).map_err(|source| self.failed(source))?;
+        if stored.as_ref() != Some(&recommendation.choice.level) {
+            options = options.dtype(dtype(&recommendation)?);
+        }
+        let model = options.load(file).map_err(|source| self.failed(source))?;
         let (name, finding) = (name(&model, self), self.found(&model));
         Ok(LocalModel { model, name, recommendation, finding })
     }
 
-    fn open(&self) -> aic_quant::Result<File> {
-        match self {
-            Self::File(path) => File::open(path),
-            Self::Memory(bytes) => File::from_bytes(bytes.clone()),
-        }
+    /// A GGUF file, or a folder as Hugging Face lays it out.
+    fn open(&self) -> aic_quant::Result<Box<dyn TensorSource>> {
+        Ok(match self {
+            Self::File(path) if path.is_dir() => Box::new(HuggingFace::open(path)?),
+            Self::File(path) => Box::new(File::open(path)?),
+            Self::Memory(bytes) => Box::new(File::from_bytes(bytes.clone())?),
+        })
     }
 
     fn failed(&self, source: aic_quant::Error) -> Error {
@@ -111,18 +118,26 @@ fn built_in() -> Option<ModelSource> {
 }
 
 /// What the profile's arithmetic needs to know of a model file.
-fn needs(file: &File, config: &ModelConfig) -> aic_quant::Result<ModelNeeds> {
+///
+/// Offered are the levels the engine quantizes to, and the file's own, in which it is taken as it is.
+fn needs(
+    file: &dyn TensorSource,
+    stored: Option<&Level>,
+    config: &ModelConfig,
+) -> aic_quant::Result<ModelNeeds> {
     let parameters = file.tensors().iter().map(TensorInfo::elements).sum();
+    let bytes = file.tensors().iter().map(|tensor| tensor.bytes).sum();
     let metadata = file.metadata();
     let own = trained_context(metadata)?.unwrap_or(u64::from(CONTEXT_LENGTH));
     let wanted = config.context_length.map_or(u64::from(CONTEXT_LENGTH), |tokens| tokens as u64);
+    let further = stored.filter(|level| !LEVELS.contains(level)).cloned();
     let mut needs = ModelNeeds::new(parameters, KvShape::NONE)
         .engine(Engine::Candle)
-        .levels(LEVELS)
+        .levels(LEVELS.into_iter().chain(further))
         .context_length(wanted.min(own).try_into().unwrap_or(u32::MAX));
     needs.kv = kv_shape(metadata)?;
-    Ok(match stored_level(file) {
-        Some(level) => needs.file(file.size_bytes(), level),
+    Ok(match stored {
+        Some(level) => needs.file(bytes, level.clone()),
         None => needs,
     })
 }
@@ -152,7 +167,7 @@ fn architecture_number(metadata: &Metadata, key: &str) -> aic_quant::Result<Opti
 }
 
 /// The type most of the file's weights have.
-fn stored_level(file: &File) -> Option<Level> {
+fn stored_level(file: &dyn TensorSource) -> Option<Level> {
     let most = file.tensors().iter().max_by_key(|tensor| tensor.elements())?;
     most.dtype.name().parse().ok()
 }
@@ -177,7 +192,16 @@ fn refused(name: &str, error: &dyn std::error::Error) -> Error {
     Error::Config { place: "the model's settings".to_owned(), message }
 }
 
-/// The type to quantize to while loading; what the file already has is taken as it is.
+/// The engine's name for the profile's device.
+fn device(device: &aic_profiles::Device) -> Device {
+    match device {
+        aic_profiles::Device::Gpu { index, .. } if cfg!(target_os = "macos") => Device::Metal(*index),
+        aic_profiles::Device::Gpu { index, .. } => Device::Cuda(*index),
+        _ => Device::Cpu,
+    }
+}
+
+/// The type to quantize to while loading.
 fn dtype(recommendation: &Recommendation) -> Result<DType> {
     let level = recommendation.choice.level.as_str();
     level.parse().map_err(|error| refused(level, &error))
