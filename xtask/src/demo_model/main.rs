@@ -8,7 +8,6 @@ mod export;
 mod network;
 mod ops;
 mod optimizer;
-
 mod rehearsal;
 mod report;
 mod tokenizer;

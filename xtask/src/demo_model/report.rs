@@ -198,7 +198,7 @@ Examples of the training text:
 const LIMITS: &str = "
 ## What it cannot do
 
-It has seen a few thousand words and only the sentences its templates make. Sums with numbers above 20, other facts, other languages and longer texts are \
-out of its reach; it mostly says so, but a question that looks like one it knows can get that one's answer. Its measures say nothing about \
-how a quantization treats a real model: measure that on the model you will use.
+It has seen only the words of its lists and the sentences of its templates. Other facts, other languages and longer texts are out of \
+its reach: it mostly says so, but a question that looks like one it knows can get that one's answer, and sums with numbers above 20 come \
+out wrong. Its measures say nothing about how a quantization treats a real model: measure that on the model you will use.
 ";
