@@ -36,7 +36,8 @@ fn decoding(c: &mut Criterion) {
     let options = GenerateOptions { max_tokens: 16, temperature: 0.0, ..GenerateOptions::default() };
     let mut group = c.benchmark_group("quant/answer_16_tokens");
     for dtype in [DType::F16, DType::Q8_0, DType::Q4_K] {
-        let model = Model::options().dtype(dtype).open(MODEL).expect("the demonstration model is in the repository");
+        let model =
+            Model::options().dtype(dtype).open(MODEL).expect("the demonstration model is in the repository");
         group.bench_function(dtype.name(), |b| {
             b.iter(|| model.generate(&question, &options).expect("a short prompt").count());
         });

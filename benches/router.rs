@@ -32,7 +32,13 @@ fn chat(c: &mut Criterion) {
     let router = Router::builder().provider(provider("routed")).build().expect("one provider");
     c.bench_function("router/chat/routed", |b| {
         b.to_async(&runtime).iter(async || {
-            router.chat(request.clone()).await.expect("the fake answers").collect().await.expect("the answer is whole")
+            router
+                .chat(request.clone())
+                .await
+                .expect("the fake answers")
+                .collect()
+                .await
+                .expect("the answer is whole")
         });
     });
 }

@@ -130,7 +130,11 @@ mod tests {
     fn colours_become_spans_and_markup_is_escaped() {
         let picture = svg("\u{1b}[1m\u{1b}[36mlabel\u{1b}[0m a < b\nnext\n");
 
-        assert!(picture.contains("<tspan font-weight=\"bold\" fill=\"#56d4dd\">label</tspan><tspan> a &lt; b</tspan>"));
+        assert!(
+            picture.contains(
+                "<tspan font-weight=\"bold\" fill=\"#56d4dd\">label</tspan><tspan> a &lt; b</tspan>"
+            )
+        );
         assert_eq!(picture.matches("<text").count(), 2);
     }
 
