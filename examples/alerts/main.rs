@@ -33,6 +33,7 @@ const BALLAST_BYTES: usize = 128 << 20;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    sigpipe::reset();
     let options = Options::parse();
     let monitor = Monitor::builder().interval(TICK).build()?;
     let resident =

@@ -28,6 +28,7 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    sigpipe::reset();
     let options = Options::parse();
     let duration = Duration::try_from_secs_f64(options.seconds)?;
     let slo = Slo::default().ttft(Duration::from_millis(50)).latency(Duration::from_millis(200));

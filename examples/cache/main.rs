@@ -26,6 +26,7 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
+    sigpipe::reset();
     match Command::parse() {
         Command::Demo => demo().await,
         Command::Stats => stats().await,

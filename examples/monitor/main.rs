@@ -35,6 +35,7 @@ const SHOWN: [(&str, &str); 6] = [
 const ALL: Duration = Duration::MAX;
 
 fn main() -> Result<(), Box<dyn Error>> {
+    sigpipe::reset();
     let options = Options::parse();
     let interval = Duration::try_from_secs_f64(options.interval)?;
     let machine = Machine::detect();

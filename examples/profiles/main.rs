@@ -36,6 +36,7 @@ keep_warm_seconds = 3600
 "#;
 
 fn main() -> Result<(), Box<dyn Error>> {
+    sigpipe::reset();
     let options = Options::parse();
     let hardware = Hardware::detect();
     let advice = models().map(|(name, model)| {

@@ -44,6 +44,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    sigpipe::reset();
     let done = match Arguments::parse().command {
         Command::Convert { input, output, to, json } => convert(&input, &output, to, json),
         Command::Inspect { file } => inspect(&file),

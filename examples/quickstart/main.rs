@@ -40,6 +40,7 @@ const ROUTED: &str = "Write a Python function that checks whether a number is pr
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    sigpipe::reset();
     let started = Instant::now();
     let arguments = Arguments::parse();
     show::logs();
@@ -56,6 +57,7 @@ async fn run(arguments: &Arguments, started: Instant) -> aic::Result<()> {
     let show = if arguments.json { Show::silent() } else { Show::to_terminal() };
     let ai = start(arguments, &show).await?;
     show.findings(ai.findings());
+    show.model(ai.model().and_then(|model| model.info().description.as_deref()));
 
     let first = ask(&ai, &arguments.question, &show).await?;
     let time_to_first_text = started.elapsed() - first.elapsed + first.first_text;
@@ -65,6 +67,7 @@ async fn run(arguments: &Arguments, started: Instant) -> aic::Result<()> {
 
     let route = ai.explain(ROUTED);
     show.route(ROUTED, &route, ai.findings());
+    ai.monitor().poll();
     let status = ai.status();
     show.status(&status);
     show.total(time_to_first_text, started.elapsed());

@@ -1,6 +1,5 @@
 //! What a person sees: colours and a progress bar in a terminal, plain lines when piped, nothing with `--json`.
 use std::io::{IsTerminal, Write};
-use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,9 +27,10 @@ pub(crate) fn logs() {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
 
-pub(crate) fn interrupted() -> ExitCode {
+/// Ends the program at once: a model that is being loaded would be waited for otherwise.
+pub(crate) fn interrupted() -> ! {
     eprintln!("\nstopped");
-    ExitCode::from(130)
+    std::process::exit(130)
 }
 
 /// Where the run is shown. Clones show to the same place.
@@ -95,6 +95,13 @@ impl Show {
         }
     }
 
+    /// What the local model says of itself.
+    pub(crate) fn model(&self, description: Option<&str>) {
+        if let Some(description) = description {
+            self.row("model", &format!("{DIM}{description}{DIM:#}"));
+        }
+    }
+
     pub(crate) fn question(&self, question: &str) {
         self.line("");
         self.row("you", &format!("{BOLD}{question}{BOLD:#}"));
@@ -151,7 +158,7 @@ impl Show {
         }
         let absent = |finding: &&Finding| !matches!(finding.subject.as_str(), "GPU" | "Redis" | "Cache");
         for finding in findings.iter().filter(|finding| finding.state != FindingState::Used).filter(absent) {
-            self.row("", &format!("{DIM}  not considered: {}, {}{DIM:#}", finding.subject, finding.note));
+            self.row("", &format!("{DIM}  {} is not considered: {}{DIM:#}", finding.subject, finding.note));
         }
     }
 

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use aic::router::testing::FakeProvider;
 use aic::router::{
-    Anthropic, ApiKey, ChatRequest, ErrorKind, Event, Gemini, Ollama, OpenAi, Priority, Router, RouterBuilder,
+    Anthropic, ApiKey, ChatRequest, ErrorKind, Event, Gemini, Ollama, OpenAi, Priority, Provider, Router,
+    RouterBuilder,
 };
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -50,6 +51,7 @@ enum Wish {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    sigpipe::reset();
     match run(Arguments::parse().command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -114,7 +116,7 @@ async fn ask(router: &Router, request: ChatRequest) -> Result<(), Box<dyn Error>
 }
 
 fn models(router: &Router) -> Result<(), Box<dyn Error>> {
-    for info in router.providers().map(|provider| provider.info()) {
+    for info in router.providers().map(Provider::info) {
         for model in &info.models {
             let price = model.price.map_or("price unknown".to_owned(), |price| {
                 format!("{} in, {} out per million tokens", price.input, price.output)
@@ -144,7 +146,7 @@ async fn failover() -> Result<(), Box<dyn Error>> {
         let answer = router.chat(ChatRequest::user("Anybody there?")).await?.collect().await?;
         let failures: u64 = router.stats().models.iter().map(|model| model.failures).sum();
         println!(
-            "question {number}: \"{answer}\" from {}/{} after {:.1?}, {failures} failed calls so far",
+            "question {number}: \"{answer}\" from {}/{} after {:.1?}, failed calls so far: {failures}",
             answer.provider,
             answer.model,
             asked.elapsed()

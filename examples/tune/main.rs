@@ -29,6 +29,7 @@ struct Options {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
+    sigpipe::reset();
     let options = Options::parse();
     let random = search(&options, Random).await?;
     let tpe = search(&options, Tpe::new()).await?;

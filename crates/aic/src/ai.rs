@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use aic_cache::{Begin, Cache, CacheControl, Fingerprint, Tenant};
-use aic_monitor::Machine;
+use aic_monitor::{Machine, Monitor};
 use aic_profiles::Recommendation;
 use aic_quant::Model;
 use aic_router::{ChatRequest, EmbedRequest, Embeddings, Explanation, Router};
@@ -182,6 +182,12 @@ impl Aic {
     #[must_use]
     pub fn router(&self) -> &Router {
         &self.inner.router
+    }
+
+    /// The monitor, for its history or a round of readings at once.
+    #[must_use]
+    pub fn monitor(&self) -> &Monitor {
+        &self.inner.watch.monitor
     }
 
     /// Stops the background work in order. With other clones alive it does nothing: the last one ends it.

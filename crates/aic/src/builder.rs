@@ -150,7 +150,7 @@ fn no_model() -> Finding {
 fn gpu(machine: &Machine) -> Finding {
     let names: Vec<_> = machine.gpus().iter().filter_map(|gpu| gpu.name.as_deref()).collect();
     match (&machine.gpus, names.is_empty()) {
-        (Err(reason), _) => Finding::absent("GPU", reason.to_string()),
+        (Err(reason), _) => Finding::absent("GPU", format!("NVIDIA: {reason}")),
         (Ok(_), true) => Finding::absent("GPU", "none on this machine"),
         (Ok(_), false) if HAS_GPU_ENGINE => Finding::used("GPU", names.join(", ")),
         (Ok(_), false) => {

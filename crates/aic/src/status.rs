@@ -12,7 +12,7 @@ use crate::{Aic, Finding};
 const READINGS: [(&str, &str); 6] = [
     ("cpu_utilization_ratio", "processor"),
     ("memory_utilization_ratio", "memory"),
-    ("process_memory_bytes", "this program"),
+    ("process_resident_memory_bytes", "this program"),
     ("gpu_utilization_ratio", "GPU"),
     ("gpu_memory_utilization_ratio", "GPU memory"),
     ("temperature_celsius", "temperature"),
@@ -132,7 +132,8 @@ fn by_value(a: &Reading, b: &Reading) -> std::cmp::Ordering {
 
 fn answers(router: &Stats, cache: Option<&CacheStats>) -> String {
     let failures: u64 = router.models.iter().map(|model| model.failures).sum();
-    let calls = format!("{} calls to models, {failures} failed", router.calls());
+    let plural = if router.calls() == 1 { "" } else { "s" };
+    let calls = format!("{} call{plural} to models, {failures} failed", router.calls());
     match cache {
         Some(stats) => format!("{calls}; {} answered from the cache", stats.reused()),
         None => format!("{calls}; the cache is off"),

@@ -39,7 +39,7 @@ const PAGE: &str = "docs/demo-model.md";
 #[command(name = "cargo xtask demo-model")]
 struct Args {
     /// Training steps of the larger model; the student gets half as many.
-    #[arg(long, default_value_t = 900)]
+    #[arg(long, default_value_t = 1700)]
     steps: usize,
     /// Where the two files go.
     #[arg(long, default_value = "crates/aic/models")]

@@ -92,7 +92,7 @@ impl ModelSource {
     fn path(&self) -> &Path {
         match self {
             Self::File(path) => path,
-            Self::Memory(_) => Path::new("(built in)"),
+            Self::Memory(_) => Path::new("built in"),
         }
     }
 

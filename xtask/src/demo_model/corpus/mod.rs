@@ -30,15 +30,15 @@ pub(crate) enum Kind {
 impl Kind {
     /// Every kind, with its share of the training text in percent of examples.
     pub(crate) const MIX: [(Kind, usize); 9] = [
-        (Kind::Factual, 22),
+        (Kind::Factual, 18),
         (Kind::Arithmetic, 34),
-        (Kind::Classification, 7),
-        (Kind::Creative, 5),
-        (Kind::Summary, 11),
+        (Kind::Classification, 6),
+        (Kind::Creative, 4),
+        (Kind::Summary, 18),
         (Kind::Code, 6),
         (Kind::Tools, 8),
         (Kind::About, 3),
-        (Kind::Unknown, 4),
+        (Kind::Unknown, 3),
     ];
 
     pub(crate) fn name(self) -> &'static str {
