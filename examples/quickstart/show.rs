@@ -122,7 +122,7 @@ impl Show {
         let mut facts = vec![format!("{}/{}", answer.provider, answer.model)];
         match &answer.origin {
             Origin::Cache { tier, age, .. } => {
-                facts.push(format!("from the cache ({tier}), {} old", human(*age)))
+                facts.push(format!("from the cache ({tier}), {} old", human(*age)));
             }
             _ => facts.push(format!("first text after {}", human(answer.first_text))),
         }
