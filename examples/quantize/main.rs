@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use aic::quant::{DType, GenerateOptions, Message, Model, Report, gguf, quantize};
+use aic::quant::{DType, GenerateOptions, Message, Model, Report, TensorInfo, gguf, quantize};
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -73,9 +73,9 @@ fn convert(input: &Path, output: &Path, to: DType, json: bool) -> Result<(), Box
     })?;
     bar.finish_and_clear();
     if json {
-        println!("{}", as_json(&report))
+        println!("{}", as_json(&report));
     } else {
-        println!("{report}")
+        println!("{report}");
     }
     Ok(())
 }
@@ -97,7 +97,7 @@ fn as_json(report: &Report) -> serde_json::Value {
 
 fn inspect(file: &Path) -> Result<(), Box<dyn Error>> {
     let file = gguf::File::open(file)?;
-    let weights: u64 = file.tensors().iter().map(|tensor| tensor.elements()).sum();
+    let weights: u64 = file.tensors().iter().map(TensorInfo::elements).sum();
     let bytes: u64 = file.tensors().iter().map(|tensor| tensor.bytes).sum();
     println!(
         "GGUF version {}, {} bytes, {weights} weights, {:.2} bits each",

@@ -5,7 +5,12 @@ async fn demo(change: impl FnOnce(&mut Config)) -> Aic {
     let mut config = Config::default();
     config.providers.ollama.enabled = false;
     change(&mut config);
-    Aic::builder().config(config).environment(Environment::default()).build().await.unwrap()
+    Aic::builder()
+        .config(config)
+        .environment(Environment::default())
+        .build()
+        .await
+        .expect("the demonstration model loads")
 }
 
 #[tokio::test]
