@@ -121,8 +121,9 @@ impl Aic {
         Ok(ChatStream::live(events, keep, asked))
     }
 
-    /// Turns a text into a vector: with the model that `request` names, else the local model or the first provider
-    /// that makes embeddings.
+    /// Turns a text into a vector, with the local model or else the first provider that makes embeddings.
+    ///
+    /// [`embed_all`](Self::embed_all) takes several texts, and a model by name.
     ///
     /// # Errors
     /// [`Error::NoEmbedder`] if nobody here makes embeddings, [`Error::Router`] if the call failed.

@@ -131,13 +131,22 @@ fn by_value(a: &Reading, b: &Reading) -> std::cmp::Ordering {
 }
 
 fn answers(router: &Stats, cache: Option<&CacheStats>) -> String {
-    let failures: u64 = router.models.iter().map(|model| model.failures).sum();
     let plural = if router.calls() == 1 { "" } else { "s" };
-    let calls = format!("{} call{plural} to models, {failures} failed", router.calls());
+    let calls = format!("{} call{plural} to models, {}", router.calls(), failures(router));
     match cache {
         Some(stats) => format!("{calls}; {} answered from the cache", stats.reused()),
         None => format!("{calls}; the cache is off"),
     }
+}
+
+/// How many calls failed, and whose.
+fn failures(router: &Stats) -> String {
+    let failing = router.models.iter().filter(|model| model.failures > 0);
+    let (count, names) = failing.fold((0, Vec::new()), |(count, mut names), model| {
+        names.push(format!("{}/{}", model.provider, model.model));
+        (count + model.failures, names)
+    });
+    if count == 0 { "none failed".to_owned() } else { format!("{count} failed ({})", names.join(", ")) }
 }
 
 fn alerts(alerts: &[Alert]) -> String {

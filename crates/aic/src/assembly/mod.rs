@@ -9,8 +9,11 @@ pub(crate) use providers::providers;
 pub(crate) use store::cache;
 pub(crate) use watch::Watch;
 
-/// An error and its causes in one line: `cannot read x: permission denied`.
+/// An error and its causes in one line, `cannot read x: permission denied`; what a cause only repeats is left out.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |&cause| cause.source());
-    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
+    causes.fold(error.to_string(), |line, cause| match cause.to_string() {
+        said if line.ends_with(&said) => line,
+        said => format!("{line}: {said}"),
+    })
 }

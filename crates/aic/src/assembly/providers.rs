@@ -58,7 +58,14 @@ async fn ollama(config: &ProviderConfig) -> Looked {
             (Some(Arc::new(server)), Finding::used("Ollama", note))
         }
         Err(error) if config.base_url.is_some() => {
-            (None, Finding::broken("Ollama", format!("{}; is it running at {url}?", chain(&error))))
+            let why = error.kind().map_or_else(|| chain(&error), ToString::to_string);
+            (
+                None,
+                Finding::broken(
+                    "Ollama",
+                    format!("{url} was named but is {why}; start it, or unset OLLAMA_HOST"),
+                ),
+            )
         }
         Err(_) => (None, Finding::absent("Ollama", format!("nobody answers at {url}"))),
     }
