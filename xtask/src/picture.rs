@@ -17,6 +17,8 @@ docs/quickstart.svg.
 
 /// Characters in a line; longer ones are continued on the next.
 const COLUMNS: usize = 112;
+/// The column where text continues.
+const INDENT: usize = 11;
 const LINE_HEIGHT: usize = 18;
 const MARGIN: usize = 20;
 
@@ -62,7 +64,7 @@ fn span(piece: &[(char, Look)]) -> String {
     let look = piece[0].1;
     let text: String = piece.iter().map(|(c, _)| escaped(*c)).collect();
     let weight = if look.bold { " font-weight=\"bold\"" } else { "" };
-    let opacity = if look.dim { " opacity=\"0.65\"" } else { "" };
+    let opacity = if look.dim { " fill-opacity=\"0.6\"" } else { "" };
     let fill = look.colour.and_then(hex).map(|hex| format!(" fill=\"{hex}\"")).unwrap_or_default();
     format!("<tspan{weight}{opacity}{fill}>{text}</tspan>")
 }
@@ -100,13 +102,21 @@ fn lines(text: &str) -> Vec<Vec<(char, Look)>> {
             c => {
                 let line = lines.last_mut().expect("there is always a last line");
                 line.push((c, look));
-                if line.len() == COLUMNS {
-                    lines.push(vec![(' ', Look::default()); 11]);
+                if line.len() > COLUMNS {
+                    let rest = cut(line);
+                    lines.push(rest);
                 }
             }
         }
     }
     lines
+}
+
+/// Takes the last word off a line that is too long, indented as the text above it.
+fn cut(line: &mut Vec<(char, Look)>) -> Vec<(char, Look)> {
+    let blank = line.iter().rposition(|(c, _)| *c == ' ').filter(|at| *at > INDENT);
+    let word = line.split_off(blank.map_or(COLUMNS, |at| at + 1));
+    std::iter::repeat_n((' ', Look::default()), INDENT).chain(word).collect()
 }
 
 /// The look after an escape sequence's codes.
