@@ -63,7 +63,7 @@ async fn ollama(config: &ProviderConfig) -> Looked {
                 None,
                 Finding::broken(
                     "Ollama",
-                    format!("{url} was named but is {why}; start it, or unset OLLAMA_HOST"),
+                    format!("{url} was named but does not answer ({why}); start it, or unset OLLAMA_HOST"),
                 ),
             )
         }
