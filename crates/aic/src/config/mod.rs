@@ -266,6 +266,17 @@ mod tests {
         assert!(error.contains("no/such/aic.toml"), "{error}");
     }
 
+    #[test]
+    fn the_documented_settings_are_valid() {
+        let page = include_str!("../../../../docs/aic.md");
+        let settings = page.split("```toml\n").last().and_then(|rest| rest.split("```").next()).unwrap();
+
+        let config = Config::from_toml(settings).unwrap();
+
+        assert_eq!(config.model.context_length, Some(2048));
+        assert_eq!(config.alerts.rules.len(), 1);
+    }
+
     #[cfg(feature = "yaml")]
     #[test]
     fn yaml_says_the_same_as_toml() {
