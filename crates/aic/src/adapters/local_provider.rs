@@ -37,6 +37,13 @@ impl LocalProvider {
             .model(ModelInfo::embedding(format!("{name}-embedding")).price(Price::FREE));
         Self { model, info, seats: Arc::new(Semaphore::new(concurrency.max(1))) }
     }
+
+    fn knows(&self, model: &str) -> Result<(), ProviderError> {
+        if self.info.models.iter().any(|known| known.name == model) {
+            return Ok(());
+        }
+        Err(ProviderError::new(ErrorKind::ModelNotFound, format!("the local engine has no model `{model}`")))
+    }
 }
 
 impl fmt::Debug for LocalProvider {
@@ -51,7 +58,8 @@ impl Provider for LocalProvider {
         &self.info
     }
 
-    async fn chat(&self, _: &str, request: &ChatRequest) -> Result<EventStream, ProviderError> {
+    async fn chat(&self, model: &str, request: &ChatRequest) -> Result<EventStream, ProviderError> {
+        self.knows(model)?;
         let seat = take_seat(&self.seats).await?;
         let (model, turns, options) = (self.model.clone(), turns(&request.messages), options(request));
         let (sender, mut receiver) = mpsc::channel(PIECES_IN_FLIGHT);
@@ -64,7 +72,8 @@ impl Provider for LocalProvider {
         Ok(Box::pin(stream::poll_fn(move |cx| receiver.poll_recv(cx))))
     }
 
-    async fn embed(&self, _: &str, request: &EmbedRequest) -> Result<Embeddings, ProviderError> {
+    async fn embed(&self, model: &str, request: &EmbedRequest) -> Result<Embeddings, ProviderError> {
+        self.knows(model)?;
         let seat = take_seat(&self.seats).await?;
         let (model, texts) = (self.model.clone(), request.inputs.clone());
         let vectors = spawn_blocking(move || {
@@ -150,4 +159,18 @@ fn failed(error: aic_quant::Error) -> ProviderError {
 
 fn stopped(error: impl std::error::Error + Send + Sync + 'static) -> ProviderError {
     ProviderError::new(ErrorKind::Transient, "the local engine was stopped").caused_by(error)
+}
+
+#[cfg(all(test, feature = "demo-model"))]
+mod tests {
+    use aic_router::testing::provider_contract;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_local_engine_keeps_the_contract_of_providers() {
+        let model = Model::from_bytes(crate::DEMO_MODEL).unwrap();
+
+        provider_contract(&LocalProvider::new(model, "aic-demo", 1)).await;
+    }
 }
