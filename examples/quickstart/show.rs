@@ -19,7 +19,8 @@ const BOLD: Style = Style::new().bold();
 
 /// The column that text starts in, after the label.
 const INDENT: usize = 11;
-const BAR: &str = "{prefix} {bar:32.cyan/blue} {percent:>3} %  {binary_bytes}/{binary_total_bytes}  {msg}";
+const BAR: &str =
+    "{prefix:.cyan.bold} {bar:32.cyan/blue} {percent:>3} %  {binary_bytes}/{binary_total_bytes}  {msg}";
 
 /// Logs go to standard error, and only those that `RUST_LOG` asks for: what matters is shown anyway.
 pub(crate) fn logs() {
@@ -80,6 +81,7 @@ impl Show {
         bar.set_position(progress.done_bytes);
         if progress.done_bytes >= progress.total_bytes {
             bar.finish_with_message("loaded");
+            eprintln!(); // The finished bar keeps its line.
         }
     }
 
