@@ -81,7 +81,7 @@ impl Builder {
             async { Ok(providers(&config.providers, &environment).await) },
             cache(&config.cache),
         )?;
-        findings.insert(0, local.as_ref().map_or_else(no_model, |local| local.finding.clone()));
+        findings.insert(0, local.as_ref().map_or_else(|| no_model(&config), |local| local.finding.clone()));
         findings.extend([cached, gpu(&machine)]);
 
         let mut router = Router::builder().deadline(config.routing.deadline).retries(config.routing.retries);
@@ -143,8 +143,13 @@ fn local_provider(local: &LocalModel) -> LocalProvider {
     LocalProvider::new(local.model.clone(), &local.name, seats)
 }
 
-fn no_model() -> Finding {
-    Finding::absent("Local model", "none; name a GGUF file in model.path or AIC_MODEL")
+fn no_model(config: &Config) -> Finding {
+    let note = if config.model.enabled {
+        "none; name a GGUF file in model.path or AIC_MODEL"
+    } else {
+        "turned off in the configuration"
+    };
+    Finding::absent("Local model", note)
 }
 
 fn gpu(machine: &Machine) -> Finding {
