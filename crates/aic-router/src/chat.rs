@@ -2,7 +2,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Message, Priority, Task};
+use crate::message::text_of;
+use crate::{
+    Ability, Constraints, Message, Part, Priority, ReasoningEffort, ResponseFormat, Role, Task, Tool,
+    ToolChoice,
+};
 
 /// A chat to be answered, in the words every provider understands.
 ///
@@ -22,22 +26,41 @@ use crate::{Message, Priority, Task};
 pub struct ChatRequest {
     /// The conversation, oldest message first.
     pub messages: Vec<Message>,
+    /// What the model may call.
+    pub tools: Vec<Tool>,
+    /// Whether it must call one.
+    pub tool_choice: ToolChoice,
+    /// The form the answer must have. `None` for words.
+    pub response_format: Option<ResponseFormat>,
+    /// How hard the model should think. `None` leaves it to the provider.
+    pub reasoning: Option<ReasoningEffort>,
     /// The model asked for: `model` or `provider/model`. `None` lets the router choose.
     pub model: Option<String>,
     /// What kind of work this is. `None` lets the router guess it from the text.
     pub task: Option<Task>,
     /// What matters most when choosing a model.
     pub priority: Priority,
+    /// What the choice must keep to, whatever the priority.
+    pub constraints: Constraints,
     /// The most tokens the answer may have.
     pub max_tokens: Option<u32>,
     /// Sampling temperature, 0 (always the likeliest token) to 2.
     pub temperature: Option<f32>,
     /// Nucleus sampling: the probability mass kept, above 0 up to 1.
     pub top_p: Option<f32>,
+    /// How many of the likeliest tokens are sampled from. OpenAI ignores it.
+    pub top_k: Option<u32>,
+    /// How much tokens are held against the model by how often it wrote them, -2 to 2. Anthropic ignores it.
+    pub frequency_penalty: Option<f32>,
+    /// How much tokens are held against the model that it wrote at all, -2 to 2. Anthropic ignores it.
+    pub presence_penalty: Option<f32>,
     /// The seed of the sampler. Providers without one (Anthropic) ignore it.
     pub seed: Option<u64>,
     /// Texts at which the answer ends; they are not part of it.
     pub stop: Vec<String>,
+    /// Whether the provider should keep the conversation's beginning in its prompt cache, where it wants to be
+    /// told (Anthropic). `None` lets the router decide by whether that pays.
+    pub prompt_cache: Option<bool>,
     /// The longest the whole request may take, retries and streaming included.
     pub deadline: Option<Duration>,
     /// Whom the request is made for. Never sent to a provider; caches and accounts keep tenants apart by it.
@@ -67,6 +90,30 @@ impl ChatRequest {
         self
     }
 
+    /// Adds something the model may call. None by default.
+    pub fn tool(mut self, tool: Tool) -> Self {
+        self.tools.push(tool);
+        self
+    }
+
+    /// Says whether the model must call a tool. By default it may.
+    pub fn tool_choice(mut self, choice: ToolChoice) -> Self {
+        self.tool_choice = choice;
+        self
+    }
+
+    /// Says which form the answer must have. Words by default.
+    pub fn response_format(mut self, format: ResponseFormat) -> Self {
+        self.response_format = Some(format);
+        self
+    }
+
+    /// Says how hard the model should think. The provider's own choice by default.
+    pub fn reasoning(mut self, effort: ReasoningEffort) -> Self {
+        self.reasoning = Some(effort);
+        self
+    }
+
     /// Asks for one model, by `model` or `provider/model`. By default the router chooses.
     pub fn model(mut self, model: impl Into<String>) -> Self {
         self.model = Some(model.into());
@@ -82,6 +129,12 @@ impl ChatRequest {
     /// Says what matters most. Defaults to [`Priority::Quality`].
     pub fn priority(mut self, priority: Priority) -> Self {
         self.priority = priority;
+        self
+    }
+
+    /// Says what the choice must keep to, whatever the priority. Nothing by default.
+    pub fn constraints(mut self, constraints: Constraints) -> Self {
+        self.constraints = constraints;
         self
     }
 
@@ -103,6 +156,24 @@ impl ChatRequest {
         self
     }
 
+    /// Samples from so many of the likeliest tokens. The provider's own by default.
+    pub fn top_k(mut self, top_k: u32) -> Self {
+        self.top_k = Some(top_k);
+        self
+    }
+
+    /// Holds tokens against the model by how often it wrote them, -2 to 2. Not by default.
+    pub fn frequency_penalty(mut self, penalty: f32) -> Self {
+        self.frequency_penalty = Some(penalty);
+        self
+    }
+
+    /// Holds tokens against the model that it wrote at all, -2 to 2. Not by default.
+    pub fn presence_penalty(mut self, penalty: f32) -> Self {
+        self.presence_penalty = Some(penalty);
+        self
+    }
+
     /// Sets the sampler's seed. None by default.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
@@ -112,6 +183,13 @@ impl ChatRequest {
     /// Adds a text at which the answer ends. None by default.
     pub fn stop(mut self, text: impl Into<String>) -> Self {
         self.stop.push(text.into());
+        self
+    }
+
+    /// Says whether the provider should keep the conversation's beginning in its prompt cache. By default the
+    /// router decides.
+    pub fn prompt_cache(mut self, keep: bool) -> Self {
+        self.prompt_cache = Some(keep);
         self
     }
 
@@ -127,26 +205,50 @@ impl ChatRequest {
         self
     }
 
-    /// About how many tokens the conversation has: a quarter of its UTF-8 bytes, and four per message.
+    /// About how many tokens the conversation and the tools have: a quarter of their UTF-8 bytes, four per
+    /// message, a thousand per picture.
     ///
     /// An estimate for choosing and pricing beforehand, good to a factor of about two: English averages four
     /// bytes per token, Cyrillic two letters, Chinese a little over one character.
     pub fn estimated_tokens(&self) -> u64 {
-        self.messages.iter().map(|message| 4 + (message.content.len() as u64).div_ceil(4)).sum()
+        let messages = self.messages.iter().map(|message| 4 + parts_tokens(&message.parts));
+        messages.sum::<u64>() + self.tools.iter().map(tool_tokens).sum::<u64>()
+    }
+
+    /// What a model must be able to do to take this request.
+    pub fn needs(&self) -> impl Iterator<Item = Ability> {
+        let has = |wanted: fn(&Part) -> bool| self.messages.iter().flat_map(|m| &m.parts).any(wanted);
+        let needs = [
+            (Ability::Images, has(|part| matches!(part, Part::Image(_)))),
+            (Ability::Audio, has(|part| matches!(part, Part::Audio(_)))),
+            (Ability::Tools, !self.tools.is_empty()),
+            (Ability::Structured, self.response_format.is_some()),
+        ];
+        needs.into_iter().filter_map(|(ability, needed)| needed.then_some(ability))
     }
 
     pub(crate) fn system_text(&self) -> Option<String> {
-        let parts: Vec<&str> = self.with_role(crate::Role::System).map(|m| m.content.as_str()).collect();
-        (!parts.is_empty()).then(|| parts.join("\n\n"))
+        let texts: Vec<_> = self.with_role(Role::System).map(Message::text).collect();
+        (!texts.is_empty()).then(|| texts.join("\n\n"))
     }
 
-    pub(crate) fn last_user_text(&self) -> &str {
-        self.with_role(crate::Role::User).last().map_or("", |message| &message.content)
+    pub(crate) fn last_user_text(&self) -> std::borrow::Cow<'_, str> {
+        self.with_role(Role::User).last().map(|message| text_of(&message.parts)).unwrap_or_default()
     }
 
-    fn with_role(&self, role: crate::Role) -> impl Iterator<Item = &Message> {
+    fn with_role(&self, role: Role) -> impl Iterator<Item = &Message> {
         self.messages.iter().filter(move |message| message.role == role)
     }
+}
+
+fn parts_tokens(parts: &[Part]) -> u64 {
+    parts.iter().map(Part::estimated_tokens).sum()
+}
+
+/// The schema's text is about as long as what a provider makes of it.
+fn tool_tokens(tool: &Tool) -> u64 {
+    let schema = tool.parameters.to_string();
+    ((tool.name.len() + tool.description.len() + schema.len()) as u64).div_ceil(4) + 8
 }
 
 #[cfg(test)]
@@ -168,5 +270,14 @@ mod tests {
         let request = ChatRequest::user("hi").message(Message::system("b")).system("a");
 
         assert_eq!(request.system_text().as_deref(), Some("a\n\nb"));
+    }
+
+    #[test]
+    fn needs_follow_from_parts_tools_and_format() {
+        let picture = Message::user("what is this?").image(crate::Media::url("https://x/y.png"));
+        let request = ChatRequest::new(vec![picture]).response_format(ResponseFormat::Json);
+
+        assert_eq!(request.needs().collect::<Vec<_>>(), [Ability::Images, Ability::Structured]);
+        assert_eq!(ChatRequest::user("hi").needs().count(), 0);
     }
 }

@@ -1,12 +1,12 @@
 use serde::{Deserialize, Serialize};
 
-use crate::NanoUsd;
+use crate::{NanoUsd, Thinking, ToolCall, ToolCallDelta};
 
 /// One step of an answer.
 ///
-/// A [`Provider`](crate::Provider) yields `Text` any number of times, `Usage` at most as often as it learns
-/// more (each one replaces the last), and `End` exactly once, last. The router puts `Start` before and `Cost`
-/// just before `End`.
+/// A [`Provider`](crate::Provider) yields `Text`, `Thinking` and tool calls any number of times, `Usage` as
+/// often as it learns more (each one replaces the last), and `End` exactly once, last. The router puts `Start`
+/// before and `Cost` just before `End`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -20,6 +20,12 @@ pub enum Event {
     },
     /// The next piece of the answer's text.
     Text(String),
+    /// The next piece of the model's thoughts. A piece with an echo ends the thought it belongs to.
+    Thinking(Thinking),
+    /// The next piece of a tool call's arguments, for showing progress.
+    ToolCallDelta(ToolCallDelta),
+    /// A whole tool call.
+    ToolCall(ToolCall),
     /// What the answer has used so far.
     Usage(Usage),
     /// What the answer costs. Sent by the router where usage and price are known.
@@ -35,6 +41,8 @@ pub struct Usage {
     pub input: u64,
     /// The part of `input` read from the provider's prompt cache; `None` where it does not say.
     pub cached_input: Option<u64>,
+    /// The part of `input` written to the provider's prompt cache; `None` where it does not say.
+    pub cache_write_input: Option<u64>,
     /// All tokens written, reasoning included.
     pub output: u64,
     /// The part of `output` spent on reasoning; `None` where the provider does not say.
@@ -50,6 +58,8 @@ pub enum FinishReason {
     Stop,
     /// The answer reached its greatest length.
     Length,
+    /// The model waits for the results of the tools it called.
+    ToolCalls,
     /// The provider withheld the rest for its content rules.
     ContentFilter,
     /// A reason of the provider that has no name here.

@@ -50,6 +50,7 @@
 //! A model in this process is put behind the router by implementing [`Provider`] for it; this crate knows no
 //! engine. Prices are those of `prices.json`, which states its date and source; a price that is not known is
 //! never taken for 0.
+mod ability;
 mod backoff;
 mod breaker;
 mod chat;
@@ -62,22 +63,27 @@ mod failure;
 mod key;
 mod latency;
 mod limit;
+mod media;
 mod message;
 mod money;
+mod part;
 mod price;
 mod prices;
 mod priority;
 mod provider;
 mod providers;
 mod quality;
+mod response_format;
 mod router;
 mod stats;
 mod stream;
 mod task;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod tool;
 mod wire;
 
+pub use ability::Ability;
 pub use breaker::BreakerState;
 pub use chat::ChatRequest;
 pub use clock::{Clock, SystemClock};
@@ -87,14 +93,18 @@ pub use event::{Event, FinishReason, Usage};
 pub use explain::{Candidate, Explanation, Parts, Refusal};
 pub use failure::{ErrorKind, NextStep, ProviderError};
 pub use key::ApiKey;
+pub use media::Media;
 pub use message::{Message, Role};
 pub use money::NanoUsd;
+pub use part::{Echo, Part, Thinking};
 pub use price::Price;
-pub use priority::Priority;
-pub use provider::{EventStream, ModelInfo, Provider, ProviderInfo, ProviderKind, Purpose};
+pub use priority::{Constraints, Priority};
+pub use provider::{EventStream, ModelInfo, Provider, ProviderInfo, ProviderKind, Purpose, Warmth};
 pub use providers::{Anthropic, Gemini, Ollama, OpenAi, OpenAiBuilder};
 pub use quality::ModelClass;
+pub use response_format::{ReasoningEffort, ResponseFormat};
 pub use router::{Router, RouterBuilder};
 pub use stats::{Health, ModelHealth, ModelStats, Stats};
 pub use stream::{Answer, ChatStream, Draft};
 pub use task::Task;
+pub use tool::{Tool, ToolCall, ToolCallDelta, ToolChoice, ToolResult};

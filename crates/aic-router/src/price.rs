@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     fn usage(input: u64, cached: u64, output: u64) -> Usage {
-        Usage { input, cached_input: Some(cached), output, reasoning: None }
+        Usage { input, cached_input: Some(cached), output, ..Usage::default() }
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -6,7 +7,7 @@ use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ChatRequest, EmbedRequest, Embeddings, ErrorKind, Event, ModelClass, Price, ProviderError, Task,
+    Ability, ChatRequest, EmbedRequest, Embeddings, ErrorKind, Event, ModelClass, Price, ProviderError, Task,
 };
 
 /// What a provider answers with: events, of which `End` is the last.
@@ -19,7 +20,7 @@ pub type EventStream = BoxStream<'static, Result<Event, ProviderError>>;
 ///
 /// # Contract
 /// - The stream ends with exactly one [`Event::End`]; one that ends without it was cut, and counts as failed.
-/// - It yields `Text`, `Usage` and `End` only, and nothing after `End` or an error.
+/// - It yields no `Start` and no `Cost`, which are the router's, and nothing after `End` or an error.
 /// - Dropping the future or the stream ends the work behind it; nothing is left running or blocked.
 /// - An error's kind is chosen with care: what happens next follows from it ([`ErrorKind::next_step`]).
 ///
@@ -38,6 +39,25 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
         let name = &self.info().name;
         Err(ProviderError::new(ErrorKind::Unsupported, format!("`{name}/{model}` makes no embeddings")))
     }
+
+    /// Whether `model` is loaded, as far as is known without waiting. Unknown unless implemented.
+    fn warmth(&self, model: &str) -> Warmth {
+        let _ = model;
+        Warmth::Unknown
+    }
+}
+
+/// Whether a model would have to be loaded first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Warmth {
+    /// Nobody knows, or it does not matter, as in a cloud.
+    #[default]
+    Unknown,
+    /// It would have to be loaded, which takes seconds to minutes.
+    Cold,
+    /// It is loaded.
+    Warm,
 }
 
 #[async_trait]
@@ -53,6 +73,10 @@ impl<T: Provider + ?Sized> Provider for Arc<T> {
     async fn embed(&self, model: &str, request: &EmbedRequest) -> Result<Embeddings, ProviderError> {
         (**self).embed(model, request).await
     }
+
+    fn warmth(&self, model: &str) -> Warmth {
+        (**self).warmth(model)
+    }
 }
 
 #[async_trait]
@@ -67,6 +91,10 @@ impl<T: Provider + ?Sized> Provider for Box<T> {
 
     async fn embed(&self, model: &str, request: &EmbedRequest) -> Result<Embeddings, ProviderError> {
         (**self).embed(model, request).await
+    }
+
+    fn warmth(&self, model: &str) -> Warmth {
+        (**self).warmth(model)
     }
 }
 
@@ -125,6 +153,10 @@ pub struct ModelInfo {
     pub purpose: Purpose,
     /// The most tokens it holds, question and answer together; `None` where unknown.
     pub context_tokens: Option<u64>,
+    /// The most tokens it writes in one answer; `None` where unknown.
+    pub output_tokens_max: Option<u64>,
+    /// What it can and cannot do; what is not named is unknown, and tried.
+    pub abilities: BTreeMap<Ability, bool>,
     /// What its tokens cost; `None` where unknown, which is not free.
     pub price: Option<Price>,
     /// How capable it is; guessed from its name where `None`.
@@ -145,13 +177,45 @@ impl ModelInfo {
     }
 
     fn new(name: String, purpose: Purpose) -> Self {
-        Self { name, purpose, context_tokens: None, price: None, class: None, strengths: Vec::new() }
+        Self {
+            name,
+            purpose,
+            context_tokens: None,
+            output_tokens_max: None,
+            abilities: BTreeMap::new(),
+            price: None,
+            class: None,
+            strengths: Vec::new(),
+        }
     }
 
     /// The most tokens it holds, question and answer together. Unknown by default.
     pub fn context_tokens(mut self, tokens: u64) -> Self {
         self.context_tokens = Some(tokens);
         self
+    }
+
+    /// The most tokens it writes in one answer. Unknown by default.
+    pub fn output_tokens_max(mut self, tokens: u64) -> Self {
+        self.output_tokens_max = Some(tokens);
+        self
+    }
+
+    /// Says that it can do something. Unknown by default.
+    pub fn can(mut self, ability: Ability) -> Self {
+        self.abilities.insert(ability, true);
+        self
+    }
+
+    /// Says that it cannot do something. Unknown by default.
+    pub fn cannot(mut self, ability: Ability) -> Self {
+        self.abilities.insert(ability, false);
+        self
+    }
+
+    /// Whether it is known to be able to do something, or not to be.
+    pub fn ability(&self, ability: Ability) -> Option<bool> {
+        self.abilities.get(&ability).copied()
     }
 
     /// What its tokens cost. Unknown by default.

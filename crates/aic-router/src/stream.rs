@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -6,7 +7,8 @@ use futures_util::Stream;
 use futures_util::stream::{BoxStream, StreamExt};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Event, FinishReason, NanoUsd, Result, Usage};
+use crate::message::text_of;
+use crate::{Error, Event, FinishReason, Message, NanoUsd, Part, Result, Role, Thinking, ToolCall, Usage};
 
 /// An answer as it comes: events, of which [`Event::End`] is the last.
 ///
@@ -68,8 +70,8 @@ impl fmt::Debug for ChatStream {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Answer {
-    /// The text.
-    pub text: String,
+    /// What the model thought, said and called, in order.
+    pub parts: Vec<Part>,
     /// Who answered.
     pub provider: String,
     /// With which model.
@@ -82,9 +84,47 @@ pub struct Answer {
     pub cost: Option<NanoUsd>,
 }
 
+impl Answer {
+    /// The text, without thoughts and tool calls.
+    pub fn text(&self) -> Cow<'_, str> {
+        text_of(&self.parts)
+    }
+
+    /// The tools the model wants called. Answer each with a [`ToolResult`](crate::ToolResult).
+    pub fn tool_calls(&self) -> impl Iterator<Item = &ToolCall> {
+        self.parts.iter().filter_map(|part| if let Part::ToolCall(call) = part { Some(call) } else { None })
+    }
+
+    /// The answer as a turn of the conversation, for going on from it: with thoughts and tool calls.
+    pub fn into_message(self) -> Message {
+        Message::new(Role::Assistant, self.parts)
+    }
+
+    /// The answer as the events it could have come in, as for an answer from a cache.
+    pub fn into_events(self) -> Vec<Event> {
+        let Self { parts, provider, model, finish, usage, cost } = self;
+        let mut events = vec![Event::Start { provider, model }];
+        events.extend(parts.into_iter().filter_map(event));
+        events.extend(usage.map(Event::Usage));
+        events.extend(cost.map(Event::Cost));
+        events.push(Event::End(finish));
+        events
+    }
+}
+
+/// A part as a model says it; what only a person or a program can say is none.
+fn event(part: Part) -> Option<Event> {
+    Some(match part {
+        Part::Text(text) => Event::Text(text),
+        Part::Thinking(thinking) => Event::Thinking(thinking),
+        Part::ToolCall(call) => Event::ToolCall(call),
+        Part::Image(_) | Part::Audio(_) | Part::ToolResult(_) => return None,
+    })
+}
+
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.text())
     }
 }
 
@@ -92,7 +132,7 @@ impl fmt::Display for Answer {
 #[derive(Clone, Debug, Default)]
 pub struct Draft {
     served_by: Option<(String, String)>,
-    text: String,
+    parts: Vec<Part>,
     usage: Option<Usage>,
     cost: Option<NanoUsd>,
     finish: Option<FinishReason>,
@@ -103,10 +143,31 @@ impl Draft {
     pub fn add(&mut self, event: Event) {
         match event {
             Event::Start { provider, model } => self.served_by = Some((provider, model)),
-            Event::Text(piece) => self.text.push_str(&piece),
+            Event::Text(piece) => self.text(piece),
+            Event::Thinking(piece) => self.thinking(piece),
+            Event::ToolCall(call) => self.parts.push(Part::ToolCall(call)),
+            Event::ToolCallDelta(_) => {}
             Event::Usage(usage) => self.usage = Some(usage),
             Event::Cost(cost) => self.cost = Some(cost),
             Event::End(reason) => self.finish = Some(reason),
+        }
+    }
+
+    fn text(&mut self, piece: String) {
+        match self.parts.last_mut() {
+            Some(Part::Text(text)) => text.push_str(&piece),
+            _ => self.parts.push(Part::Text(piece)),
+        }
+    }
+
+    /// A piece belongs to the thought before it, until that has its echo.
+    fn thinking(&mut self, piece: Thinking) {
+        match self.parts.last_mut() {
+            Some(Part::Thinking(thought)) if thought.echo.is_none() => {
+                thought.text.push_str(&piece.text);
+                thought.echo = piece.echo;
+            }
+            _ => self.parts.push(Part::Thinking(piece)),
         }
     }
 
@@ -117,7 +178,7 @@ impl Draft {
     pub fn finish(self) -> Result<Answer> {
         let finish = self.finish.ok_or(Error::Truncated)?;
         let (provider, model) = self.served_by.ok_or(Error::Protocol("it names no provider"))?;
-        Ok(Answer { text: self.text, provider, model, finish, usage: self.usage, cost: self.cost })
+        Ok(Answer { parts: self.parts, provider, model, finish, usage: self.usage, cost: self.cost })
     }
 }
 
@@ -142,6 +203,34 @@ mod tests {
         let answer = ChatStream::new(stream::iter(events)).collect().await.unwrap();
 
         assert_eq!((answer.to_string().as_str(), answer.usage), ("ab", None));
+    }
+
+    #[test]
+    fn pieces_are_joined_and_keep_their_order() {
+        let thought = |text: &str, echo| Event::Thinking(Thinking { text: text.into(), echo });
+        let echo = crate::Echo::new("anthropic", "signature");
+        let call = ToolCall::new("1", "look", "{}");
+        let mut draft = Draft::default();
+        let events = [
+            start().unwrap(),
+            thought("a", None),
+            thought("b", Some(echo.clone())),
+            thought("c", None),
+            Event::Text("d".into()),
+            Event::Text("e".into()),
+            Event::ToolCall(call.clone()),
+            Event::End(FinishReason::ToolCalls),
+        ];
+
+        events.into_iter().for_each(|event| draft.add(event));
+
+        let answer = draft.finish().unwrap();
+        let [first, second] = [("ab", Some(echo)), ("c", None)]
+            .map(|(text, echo)| Part::Thinking(Thinking { text: text.into(), echo }));
+        assert_eq!(answer.parts, [first, second, Part::Text("de".into()), Part::ToolCall(call)]);
+        let mut again = Draft::default();
+        answer.clone().into_events().into_iter().for_each(|event| again.add(event));
+        assert_eq!(again.finish().unwrap().parts[0], answer.parts[0]);
     }
 
     #[tokio::test]

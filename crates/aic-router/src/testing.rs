@@ -211,8 +211,10 @@ async fn answers_whole(provider: &dyn Provider, model: &str) {
     let events: Vec<_> = stream.collect().await;
     let (last, before) = events.split_last().expect("an answer has events");
     assert!(matches!(last, Ok(Event::End(_))), "the last event is `End`, not {last:?}");
-    let plain = |event: &Result<Event, _>| matches!(event, Ok(Event::Text(_) | Event::Usage(_)));
-    assert!(before.iter().all(plain), "only `Text` and `Usage` come before `End`: {before:?}");
+    let foreign = |event: &Result<Event, _>| {
+        matches!(event, Err(_) | Ok(Event::Start { .. } | Event::Cost(_) | Event::End(_)))
+    };
+    assert!(!before.iter().any(foreign), "what comes before `End` is the provider's to say: {before:?}");
 }
 
 async fn refuses_unknown_models(provider: &dyn Provider) {

@@ -1,15 +1,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use aic_router::{FinishReason, NanoUsd, Usage};
+use aic_router::{FinishReason, Message, NanoUsd, Part, Role, ToolCall, Usage};
 use serde::Serialize;
 
 /// A whole answer and how it was come by. Prints as its text.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Answer {
-    /// The text.
-    pub text: String,
+    /// What the model thought, said and called, in order.
+    pub parts: Vec<Part>,
     /// The provider that made it.
     pub provider: String,
     /// The model that made it.
@@ -29,6 +29,23 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// The text, without thoughts and tool calls.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.parts.iter().filter_map(Part::as_text).collect()
+    }
+
+    /// The tools the model wants called. Answer each with a [`ToolResult`](aic_router::ToolResult).
+    pub fn tool_calls(&self) -> impl Iterator<Item = &ToolCall> {
+        self.parts.iter().filter_map(|part| if let Part::ToolCall(call) = part { Some(call) } else { None })
+    }
+
+    /// The answer as a turn of the conversation, for going on from it: with thoughts and tool calls.
+    #[must_use]
+    pub fn into_message(self) -> Message {
+        Message::new(Role::Assistant, self.parts)
+    }
+
     /// Tokens written per second after the first text; `None` from the cache or where usage is unknown.
     #[must_use]
     pub fn tokens_per_second(&self) -> Option<f64> {
@@ -40,7 +57,7 @@ impl Answer {
 
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.text())
     }
 }
 

@@ -57,7 +57,7 @@ impl ChatStream {
         let whole = self.draft.finish()?;
         let elapsed = self.ended.unwrap_or_else(|| self.asked.elapsed());
         Ok(Answer {
-            text: whole.text,
+            parts: whole.parts,
             provider: whole.provider,
             model: whole.model,
             finish: whole.finish,
@@ -98,15 +98,10 @@ impl ChatStream {
     /// An answer kept from before, told as a stream.
     pub(crate) fn kept(hit: Hit<Kept>, asked: Instant) -> Self {
         let origin = Origin::Cache { tier: hit.tier, age: hit.age, saved: hit.value.cost };
-        let Kept { text, provider, model, finish, .. } = hit.value;
-        let events = [
-            Event::Start { provider, model },
-            Event::Text(text),
-            Event::Usage(Usage::default()),
-            Event::Cost(NanoUsd::default()),
-            Event::End(finish),
-        ];
-        let events = aic_router::ChatStream::new(stream::iter(events.map(Ok)));
+        let mut kept = hit.value;
+        (kept.usage, kept.cost) = (Some(Usage::default()), Some(NanoUsd::default()));
+        let events = kept.into_events().into_iter().map(Ok);
+        let events = aic_router::ChatStream::new(stream::iter(events));
         Self::new(events, origin, asked)
     }
 }

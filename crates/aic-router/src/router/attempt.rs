@@ -160,7 +160,7 @@ impl<'a> Trip<'a> {
             let event = events.next().await.ok_or_else(cut)??;
             let content = match &event {
                 Event::Text(text) => !text.is_empty(),
-                event => matches!(event, Event::End(_)),
+                event => matches!(event, Event::ToolCallDelta(_) | Event::ToolCall(_) | Event::End(_)),
             };
             head.push(event);
             if content {

@@ -57,7 +57,9 @@ impl Body {
     /// Queues what the caller is to see. Usage waits for the end, where the last one is the true one.
     fn take(&mut self, event: Event) {
         match event {
-            Event::Text(_) => self.ready.push_back(event),
+            Event::Text(_) | Event::Thinking(_) | Event::ToolCallDelta(_) | Event::ToolCall(_) => {
+                self.ready.push_back(event);
+            }
             Event::Usage(usage) => self.usage = Some(usage),
             Event::End(reason) => self.end(reason),
             Event::Start { .. } | Event::Cost(_) => {}

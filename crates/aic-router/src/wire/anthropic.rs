@@ -14,8 +14,7 @@ const MAX_TOKENS_DEFAULT: u32 = 4096;
 /// The body of a chat. There is no seed on this wire.
 pub(crate) fn chat_body(model: &str, request: &ChatRequest) -> Value {
     let turns = request.messages.iter().filter(|message| message.role != Role::System);
-    let messages: Vec<Value> =
-        turns.map(|m| json!({"role": m.role.as_str(), "content": m.content})).collect();
+    let messages: Vec<Value> = turns.map(|m| json!({"role": m.role.as_str(), "content": m.text()})).collect();
     let max_tokens = request.max_tokens.unwrap_or(MAX_TOKENS_DEFAULT);
     let mut body = json!({"model": model, "messages": messages, "max_tokens": max_tokens, "stream": true});
     let optional = [
@@ -72,7 +71,7 @@ impl AnthropicEvents {
 
     fn end(&self, events: &mut VecDeque<Event>) {
         if let (Some(input), Some(output)) = (self.input, self.output) {
-            let usage = Usage { input, cached_input: self.cached_input, output, reasoning: None };
+            let usage = Usage { input, cached_input: self.cached_input, output, ..Usage::default() };
             events.push_back(Event::Usage(usage));
         }
         events.push_back(Event::End(self.finish.unwrap_or(FinishReason::Other)));
@@ -116,7 +115,7 @@ event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 
     #[test]
     fn events_become_text_usage_and_end() {
-        let usage = Usage { input: 10, cached_input: Some(3), output: 7, reasoning: None };
+        let usage = Usage { input: 10, cached_input: Some(3), output: 7, ..Usage::default() };
 
         let events = decode(decoder, HELLO).unwrap();
 

@@ -14,7 +14,7 @@ use crate::{
 pub(crate) fn chat_body(request: &ChatRequest) -> Value {
     let turns = request.messages.iter().filter(|message| message.role != Role::System);
     let contents: Vec<Value> =
-        turns.map(|m| json!({"role": role(m.role), "parts": [{"text": m.content}]})).collect();
+        turns.map(|m| json!({"role": role(m.role), "parts": [{"text": m.text()}]})).collect();
     let mut body = json!({"contents": contents, "generationConfig": config(request)});
     if let Some(system) = request.system_text() {
         body["systemInstruction"] = json!({"parts": [{"text": system}]});
@@ -70,7 +70,7 @@ impl Protocol for GeminiParts {
 fn role(role: Role) -> &'static str {
     match role {
         Role::Assistant => "model",
-        Role::User | Role::System => "user",
+        Role::User | Role::System | Role::Tool => "user",
     }
 }
 
@@ -97,6 +97,7 @@ fn usage(value: &Value) -> Option<Usage> {
     Some(Usage {
         input: value["promptTokenCount"].as_u64()?,
         cached_input: value["cachedContentTokenCount"].as_u64(),
+        cache_write_input: None,
         output: candidates.saturating_add(thoughts.unwrap_or(0)),
         reasoning: thoughts,
     })
@@ -127,7 +128,7 @@ data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"lo\"}]},\"finishReas
 
     #[test]
     fn parts_become_text_the_last_usage_and_end() {
-        let usage = Usage { input: 4, cached_input: None, output: 5, reasoning: Some(3) };
+        let usage = Usage { input: 4, output: 5, reasoning: Some(3), ..Usage::default() };
 
         let events = decode(decoder, HELLO).unwrap();
 

@@ -16,7 +16,7 @@ const ANSWER_TOKENS: u64 = 1024;
 /// The body of a chat.
 pub(crate) fn chat_body(model: &str, request: &ChatRequest) -> Value {
     let messages: Vec<Value> =
-        request.messages.iter().map(|m| json!({"role": m.role.as_str(), "content": m.content})).collect();
+        request.messages.iter().map(|m| json!({"role": m.role.as_str(), "content": m.text()})).collect();
     json!({"model": model, "messages": messages, "stream": true, "options": options(request)})
 }
 

@@ -10,7 +10,7 @@ use crate::{ChatRequest, EmbedRequest, Embeddings, ErrorKind, Event, FinishReaso
 /// The body of a chat. `max_tokens` is called `limit_field`, which differs between servers.
 pub(crate) fn chat_body(model: &str, request: &ChatRequest, limit_field: &str) -> Value {
     let messages: Vec<Value> =
-        request.messages.iter().map(|m| json!({"role": m.role.as_str(), "content": m.content})).collect();
+        request.messages.iter().map(|m| json!({"role": m.role.as_str(), "content": m.text()})).collect();
     let mut body = Map::new();
     body.insert("model".into(), model.into());
     body.insert("messages".into(), messages.into());
@@ -82,6 +82,7 @@ fn usage(value: &Value) -> Option<Usage> {
     Some(Usage {
         input: value["prompt_tokens"].as_u64()?,
         cached_input: value["prompt_tokens_details"]["cached_tokens"].as_u64(),
+        cache_write_input: None,
         output: value["completion_tokens"].as_u64()?,
         reasoning: value["completion_tokens_details"]["reasoning_tokens"].as_u64(),
     })
@@ -121,7 +122,7 @@ data: [DONE]\n\n";
 
     #[test]
     fn chunks_become_text_usage_and_end() {
-        let usage = Usage { input: 9, cached_input: Some(4), output: 2, reasoning: None };
+        let usage = Usage { input: 9, cached_input: Some(4), output: 2, ..Usage::default() };
 
         let events = decode(decoder, HELLO).unwrap();
 

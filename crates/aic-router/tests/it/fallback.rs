@@ -24,7 +24,7 @@ fn hi() -> ChatRequest {
 
 async fn ask(router: &Router) -> aic_router::Result<(String, String)> {
     let answer = router.chat(hi()).await?.collect().await?;
-    Ok((answer.provider, answer.text))
+    Ok((answer.provider.clone(), answer.text().into_owned()))
 }
 
 #[tokio::test(start_paused = true)]

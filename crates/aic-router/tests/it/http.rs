@@ -155,7 +155,7 @@ async fn failing_servers_are_left_for_one_that_answers() {
 
         let answer = router.chat(hi()).await.unwrap().collect().await.unwrap();
 
-        assert_eq!((answer.provider.as_str(), answer.text.as_str()), ("backup", "Hello"));
+        assert_eq!((answer.provider.as_str(), &*answer.text()), ("backup", "Hello"));
         assert_eq!(answer.usage.unwrap().input, 9);
     }
 }

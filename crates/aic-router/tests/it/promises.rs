@@ -47,7 +47,7 @@ async fn breaker_opens_fails_fast_and_lets_one_probe_close_it() {
     );
 
     tokio::time::advance(10 * SECOND).await;
-    assert_eq!(router.chat(hi()).await.unwrap().collect().await.unwrap().text, "back");
+    assert_eq!(router.chat(hi()).await.unwrap().collect().await.unwrap().text(), "back");
     assert_eq!(
         (stats(&router).breaker, router.health()[0].health.clone()),
         (BreakerState::Closed, Health::Ready)
@@ -71,7 +71,7 @@ async fn cancelled_probe_does_not_keep_the_breaker_shut() {
     let probe = tokio::time::timeout(SECOND, router.chat(hi())).await;
 
     assert!(probe.is_err() && fake.open_calls() == 0);
-    assert_eq!(router.chat(hi()).await.unwrap().collect().await.unwrap().text, "back");
+    assert_eq!(router.chat(hi()).await.unwrap().collect().await.unwrap().text(), "back");
 }
 
 #[tokio::test(start_paused = true)]

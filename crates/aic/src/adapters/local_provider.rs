@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use aic_quant::{GenerateOptions, Generation, Message as Turn, Model, Role as Speaker};
 use aic_router::{
-    ChatRequest, EmbedRequest, Embeddings, ErrorKind, Event, EventStream, FinishReason, Message, ModelClass,
-    ModelInfo, Price, Provider, ProviderError, ProviderInfo, ProviderKind, Role, Usage,
+    Ability, ChatRequest, EmbedRequest, Embeddings, ErrorKind, Event, EventStream, FinishReason, Message,
+    ModelClass, ModelInfo, Price, Provider, ProviderError, ProviderInfo, ProviderKind, Role, Usage,
 };
 use async_trait::async_trait;
 use futures_util::stream;
@@ -32,6 +32,8 @@ impl LocalProvider {
             .context_tokens(facts.context_length as u64)
             .price(Price::FREE)
             .class(ModelClass::of_size(facts.parameters as f64 / 1e9));
+        let unable = [Ability::Images, Ability::Audio, Ability::Tools, Ability::Structured, Ability::Prefill];
+        let described = unable.into_iter().fold(described, ModelInfo::cannot);
         let info = ProviderInfo::new("local", ProviderKind::Local)
             .model(described)
             .model(ModelInfo::embedding(format!("{name}-embedding")).price(Price::FREE));
@@ -111,12 +113,8 @@ fn generate(
 
 fn ending(generation: &Generation) -> [Event; 2] {
     let used = generation.usage();
-    let usage = Usage {
-        input: used.prompt_tokens as u64,
-        output: used.output_tokens as u64,
-        cached_input: None,
-        reasoning: None,
-    };
+    let usage =
+        Usage { input: used.prompt_tokens as u64, output: used.output_tokens as u64, ..Usage::default() };
     let reason = match generation.finish_reason() {
         Some(aic_quant::FinishReason::Length) => FinishReason::Length,
         _ => FinishReason::Stop,
@@ -138,7 +136,7 @@ fn options(request: &ChatRequest) -> GenerateOptions {
 }
 
 fn turns(messages: &[Message]) -> Vec<Turn> {
-    messages.iter().map(|message| Turn::new(speaker(message.role), message.content.clone())).collect()
+    messages.iter().map(|message| Turn::new(speaker(message.role), message.text().into_owned())).collect()
 }
 
 fn speaker(role: Role) -> Speaker {
@@ -146,6 +144,8 @@ fn speaker(role: Role) -> Speaker {
         Role::System => Speaker::System,
         Role::User => Speaker::User,
         Role::Assistant => Speaker::Assistant,
+        // The engine calls no tools, so the router sends it no results of any.
+        Role::Tool => Speaker::User,
     }
 }
 

@@ -12,8 +12,8 @@ async fn the_same_question_is_paid_for_once() {
     let first = ai.ask("Why is the sky blue?").await.unwrap();
     let again = ai.ask("Why is the sky blue?").await.unwrap();
 
-    assert_eq!((first.text.as_str(), first.origin.clone()), ("Rayleigh scattering.", Origin::Model));
-    assert_eq!(again.text, first.text);
+    assert_eq!((&*first.text(), first.origin.clone()), ("Rayleigh scattering.", Origin::Model));
+    assert_eq!(again.text(), first.text());
     assert_eq!(again.usage.map(|usage| usage.output), Some(0));
     let Origin::Cache { tier: "memory", saved, .. } = again.origin else { panic!("{:?}", again.origin) };
     // The server's prices are not known, so neither is what it cost or saved: unknown is not nothing.
@@ -43,7 +43,7 @@ async fn many_who_ask_the_same_at_once_share_one_call() {
 
     let asked = (0..20).map(|_| {
         let ai = ai.clone();
-        tokio::spawn(async move { ai.ask("Why is the sky blue?").await.unwrap().text })
+        tokio::spawn(async move { ai.ask("Why is the sky blue?").await.unwrap().text() })
     });
     for answer in asked.collect::<Vec<_>>() {
         assert_eq!(answer.await.unwrap(), "Rayleigh scattering.");

@@ -20,7 +20,7 @@ async fn a_bare_laptop_answers_and_the_second_time_from_the_cache() {
     let first = ai.ask("What is the capital of France?").await.unwrap();
     let again = ai.ask("What is the capital of France?").await.unwrap();
 
-    assert!(first.text.contains("Paris"), "{first}");
+    assert!(first.text().contains("Paris"), "{first}");
     assert_eq!((first.provider.as_str(), first.origin.clone()), ("local", Origin::Model));
     assert!(again.origin.is_cache());
     let status = ai.status();
@@ -35,7 +35,7 @@ async fn every_quantization_gives_the_same_short_fact() {
 
         let answer = ai.ask("What is the capital of France?").await.unwrap();
 
-        assert!(answer.text.contains("Paris"), "{level}: {answer}");
+        assert!(answer.text().contains("Paris"), "{level}: {answer}");
     }
 }
 
