@@ -1,3 +1,5 @@
+use std::ops::Add;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{NanoUsd, Thinking, ToolCall, ToolCallDelta};
@@ -47,6 +49,25 @@ pub struct Usage {
     pub output: u64,
     /// The part of `output` spent on reasoning; `None` where the provider does not say.
     pub reasoning: Option<u64>,
+}
+
+/// The sum of two calls' tokens; what only one of them states is taken for the whole.
+impl Add for Usage {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        let sum = |a: Option<u64>, b: Option<u64>| match (a, b) {
+            (Some(a), Some(b)) => Some(a.saturating_add(b)),
+            (one, other) => one.or(other),
+        };
+        Self {
+            input: self.input.saturating_add(other.input),
+            cached_input: sum(self.cached_input, other.cached_input),
+            cache_write_input: sum(self.cache_write_input, other.cache_write_input),
+            output: self.output.saturating_add(other.output),
+            reasoning: sum(self.reasoning, other.reasoning),
+        }
+    }
 }
 
 /// Why an answer ended.

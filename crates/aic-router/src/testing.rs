@@ -44,6 +44,7 @@ pub struct FakeProvider {
 #[derive(Debug, Default)]
 struct Shared {
     script: Mutex<Vec<Step>>,
+    last: Mutex<Option<ChatRequest>>,
     calls: AtomicUsize,
     open: AtomicUsize,
 }
@@ -99,6 +100,11 @@ impl FakeProvider {
         self.shared.open.load(Ordering::SeqCst)
     }
 
+    /// The chat it was asked last.
+    pub fn last_request(&self) -> Option<ChatRequest> {
+        self.shared.last.lock().clone()
+    }
+
     fn step(&self) -> Step {
         let call = self.shared.calls.fetch_add(1, Ordering::SeqCst);
         let script = self.shared.script.lock();
@@ -122,6 +128,7 @@ impl Provider for FakeProvider {
     async fn chat(&self, model: &str, request: &ChatRequest) -> Result<EventStream, ProviderError> {
         self.knows(model, Purpose::Chat)?;
         let open = Open::new(&self.shared);
+        *self.shared.last.lock() = Some(request.clone());
         let step = self.step();
         // Even a sleep of no time waits for the timer's next tick.
         if !self.delay.is_zero() {

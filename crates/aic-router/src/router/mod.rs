@@ -1,18 +1,24 @@
-mod attempt;
+mod allowance;
 mod body;
 mod builder;
 mod call;
 mod choice;
+mod demand;
 mod embed;
+mod errand;
+mod hedging;
+mod opening;
+mod resume;
 mod route;
+mod trip;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::attempt::Trip;
 pub use self::builder::RouterBuilder;
 use self::route::Route;
+use self::trip::Trip;
 use crate::{
     ChatRequest, ChatStream, Clock, EmbedRequest, Embeddings, Explanation, ModelHealth, NanoUsd, Provider,
     Result, Stats,
@@ -33,6 +39,7 @@ pub struct Router {
     inner: Arc<Inner>,
 }
 
+#[derive(Debug)]
 struct Inner {
     providers: Vec<Arc<dyn Provider>>,
     routes: Vec<Arc<Route>>,
@@ -66,7 +73,7 @@ impl Router {
     /// # Cancel safety
     /// Dropping the future cancels the call on its way. Providers may still bill for it.
     pub async fn chat(&self, request: ChatRequest) -> Result<ChatStream> {
-        Trip::new(&self.inner, &request).chat().await
+        Trip::new(self.inner.clone(), request).chat().await
     }
 
     /// Turns texts into vectors.
@@ -76,7 +83,7 @@ impl Router {
     /// # Errors
     /// As [`chat`](Self::chat).
     pub async fn embed(&self, request: EmbedRequest) -> Result<Embeddings> {
-        self.inner.embed(&request).await
+        embed::embed(&self.inner, &request).await
     }
 
     /// Says where `request` would go now, and why, without sending it.

@@ -6,4 +6,5 @@ mod choice;
 mod fallback;
 mod http;
 mod promises;
+mod resume;
 mod server;

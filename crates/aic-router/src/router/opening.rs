@@ -1,0 +1,91 @@
+//! One call, up to its first content.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tracing::{debug, warn};
+
+use super::call::Call;
+use super::errand::Errand;
+use super::route::Route;
+use crate::{Attempt, ErrorKind, Event, EventStream, ProviderError};
+
+/// A call whose first content is there.
+pub(super) struct Opened {
+    pub(super) call: Call,
+    /// The events up to the first content, which is the last of them.
+    pub(super) head: Vec<Event>,
+    pub(super) rest: EventStream,
+}
+
+/// Calls `route` and waits for its first content.
+pub(super) async fn open(errand: &Arc<Errand>, route: &Arc<Route>) -> Result<Opened, Attempt> {
+    let began = errand.now();
+    let (provider, model) = (&route.provider, &route.model.name);
+    debug!(provider, model, "calling");
+    match begin(errand, route).await {
+        Ok(opened) => Ok(opened),
+        Err(error) => {
+            warn!(provider, model, kind = %error.kind(), "attempt failed");
+            Err(attempt(route, error, errand.now() - began))
+        }
+    }
+}
+
+async fn begin(errand: &Arc<Errand>, route: &Arc<Route>) -> Result<Opened, ProviderError> {
+    let mut call = Call::begin(&errand.router, &errand.demand, route).await?;
+    match first_content(errand, route).await {
+        Ok((head, rest)) => {
+            call.has_content();
+            Ok(Opened { call, head, rest })
+        }
+        Err(error) => {
+            call.fail(error.kind());
+            Err(error)
+        }
+    }
+}
+
+/// Until the first event one limit holds; after that the model is alive, if only thinking, and may be silent
+/// as long as within an answer.
+async fn first_content(errand: &Errand, route: &Route) -> Result<(Vec<Event>, EventStream), ProviderError> {
+    let limit = errand.first_content_limit(route.kind);
+    let provider = errand.provider(route.provider_index);
+    let first = async {
+        let mut events = provider.chat(&route.model.name, &errand.request).await?;
+        let event = events.next().await.ok_or_else(cut)??;
+        Ok((event, events))
+    };
+    let (mut event, mut events) = within(limit, first).await?;
+    let mut head = Vec::new();
+    while !errand.is_content(&event) {
+        head.push(event);
+        event = within(errand.idle_limit(), next(&mut events)).await?;
+    }
+    head.push(event);
+    Ok((head, events))
+}
+
+async fn next(events: &mut EventStream) -> Result<Event, ProviderError> {
+    events.next().await.ok_or_else(cut)?
+}
+
+async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, ProviderError>>,
+) -> Result<T, ProviderError> {
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(silent(limit)))
+}
+
+pub(super) fn attempt(route: &Route, error: ProviderError, elapsed: Duration) -> Attempt {
+    Attempt { provider: route.provider.clone(), model: route.model.name.clone(), error, elapsed }
+}
+
+pub(super) fn cut() -> ProviderError {
+    ProviderError::new(ErrorKind::Truncated, "the stream ended before the answer did")
+}
+
+fn silent(limit: Duration) -> ProviderError {
+    ProviderError::new(ErrorKind::Timeout, format!("no content within {limit:.1?}"))
+}
