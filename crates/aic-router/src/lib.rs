@@ -63,6 +63,7 @@ mod explain;
 mod failure;
 #[cfg_attr(not(test), allow(dead_code, reason = "the router does not pass it yet"))]
 mod gate;
+mod http;
 mod key;
 mod latency;
 #[allow(dead_code, reason = "the router does not take from it yet")]
@@ -99,6 +100,7 @@ pub use error::{Attempt, Error, Result};
 pub use event::{Event, FinishReason, Usage};
 pub use explain::{Candidate, Explanation, Parts, Refusal};
 pub use failure::{ErrorKind, NextStep, ProviderError};
+pub use http::{Http, HttpBuilder, Proxy};
 pub use key::ApiKey;
 pub use limit::RateLimit;
 #[cfg(feature = "redis")]

@@ -5,8 +5,8 @@ use crate::wire::openai::{OpenAiChunks, chat_body, embed_body, embeddings};
 use crate::wire::remote::Remote;
 use crate::wire::{Decoder, Framing};
 use crate::{
-    ApiKey, ChatRequest, EmbedRequest, Embeddings, Error, EventStream, ModelInfo, Provider, ProviderError,
-    ProviderInfo, ProviderKind, Result, prices,
+    ApiKey, ChatRequest, EmbedRequest, Embeddings, Error, EventStream, Http, ModelInfo, Provider,
+    ProviderError, ProviderInfo, ProviderKind, Result, prices,
 };
 
 /// Where OpenAI itself is.
@@ -45,6 +45,7 @@ impl OpenAi {
             kind: ProviderKind::Cloud,
             key: None,
             models: Vec::new(),
+            http: Http::default(),
         }
     }
 }
@@ -58,6 +59,7 @@ pub struct OpenAiBuilder {
     kind: ProviderKind,
     key: Option<ApiKey>,
     models: Vec<ModelInfo>,
+    http: Http,
 }
 
 impl OpenAiBuilder {
@@ -85,12 +87,18 @@ impl OpenAiBuilder {
         self
     }
 
+    /// The connections to use. Its own by default.
+    pub fn http(mut self, http: &Http) -> Self {
+        self.http = http.clone();
+        self
+    }
+
     /// Builds the provider; nothing is sent yet.
     ///
     /// # Errors
     /// [`Error::Config`] if the address is not one of HTTP, no header may hold the key, or there is no model.
     pub fn build(self) -> Result<OpenAi> {
-        let mut remote = Remote::new(&self.base_url)?;
+        let mut remote = Remote::with(&self.base_url, &self.http)?;
         if let Some(key) = self.key {
             remote = remote.key("authorization", "Bearer ", key)?;
         }
