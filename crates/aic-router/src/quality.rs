@@ -1,5 +1,8 @@
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Serialize};
 
+use crate::evidence::{Evidence, Prior};
 use crate::{ModelInfo, Task};
 
 /// How capable a model is, in steps of roughly a factor of four in size.
@@ -32,22 +35,57 @@ const FAMILIES: &[(&str, ModelClass)] = &[
     ("-pro", ModelClass::Frontier),
 ];
 
-/// Chance of a good answer by class (Tiny … Frontier). **A prior**, set by hand to express that size matters
-/// more for code and arithmetic than for classifying and summarizing; nothing here was measured.
-const PRIORS: &[(Task, [f64; 5])] = &[
-    (Task::General, [0.20, 0.50, 0.68, 0.82, 0.93]),
-    (Task::Factual, [0.15, 0.45, 0.65, 0.82, 0.93]),
-    (Task::Arithmetic, [0.08, 0.40, 0.62, 0.82, 0.94]),
-    (Task::Classification, [0.45, 0.70, 0.82, 0.89, 0.92]),
-    (Task::Creative, [0.20, 0.48, 0.65, 0.80, 0.93]),
-    (Task::Summary, [0.25, 0.62, 0.77, 0.87, 0.92]),
-    (Task::Code, [0.05, 0.35, 0.58, 0.78, 0.93]),
-    (Task::Tools, [0.05, 0.38, 0.60, 0.82, 0.92]),
-    (Task::Audio, [0.20, 0.45, 0.62, 0.78, 0.88]),
-];
+/// The dated table of chances, `quality.json` beside this crate's manifest; each row states its source.
+static TABLE: LazyLock<Table> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("../quality.json")).expect("quality.json is checked by a test")
+});
 
-/// What a named strength adds to the chance, at most up to 1.
+#[derive(Debug, Deserialize)]
+struct Table {
+    rows: Vec<Row>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Row {
+    task: Task,
+    worth: f64,
+    tiny: f64,
+    small: f64,
+    medium: f64,
+    large: f64,
+    frontier: f64,
+}
+
+/// What a named strength adds to the chance, at most up to [`BEST`].
 const STRENGTH_BONUS: f64 = 0.08;
+/// Nothing is always good.
+const BEST: f64 = 0.99;
+
+/// The chance of a good answer.
+///
+/// Before anybody said how answers were, it is a prior by class of model and task: public benchmarks of one
+/// family of models, and by hand where there are none (`quality.json` states each row's source). Feedback is
+/// added to it as to a Beta distribution; each piece halves the weight of the ones 50 before it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Quality {
+    /// The expected chance, 0 to 1. Choices are made by it, floors included: a lower bound would rule a model
+    /// out for being little known rather than for being bad.
+    pub mean: f64,
+    /// The chance lies above this in 19 cases of 20.
+    pub low: f64,
+    /// The chance lies below this in 19 cases of 20.
+    pub high: f64,
+    /// How many pieces of feedback are in it, older ones counted for less; 0 where it is the prior.
+    pub feedback: f64,
+}
+
+impl Quality {
+    pub(crate) fn new(prior: Prior, seen: Evidence) -> Self {
+        let (low, high) = seen.interval(prior);
+        Self { mean: seen.mean(prior), low, high, feedback: seen.total() }
+    }
+}
 
 impl ModelClass {
     /// Guesses a class from a model's name: its size where it has one (`llama3.1:8b`), else its family.
@@ -71,12 +109,19 @@ impl ModelClass {
     }
 }
 
-/// The chance, 0 to 1, that `model` does `task` well; an unknown model counts as small.
-pub(crate) fn prior(model: &ModelInfo, task: Task) -> f64 {
+/// What is believed of a model's answers before any were judged; an unknown model counts as small.
+pub(crate) fn prior(model: &ModelInfo, task: Task) -> Prior {
     let class = model.class.or_else(|| ModelClass::guess(&model.name)).unwrap_or(ModelClass::Small);
-    let row = PRIORS.iter().find(|(of, _)| *of == task).map_or(&PRIORS[0].1, |(_, row)| row);
     let bonus = if model.strengths.contains(&task) { STRENGTH_BONUS } else { 0.0 };
-    (row[class as usize] + bonus).min(1.0)
+    let row = TABLE.rows.iter().find(|row| row.task == task).unwrap_or(&TABLE.rows[0]);
+    Prior { chance: (row.chances()[class as usize] + bonus).min(BEST), worth: row.worth }
+}
+
+impl Row {
+    /// In the order of the classes.
+    fn chances(&self) -> [f64; 5] {
+        [self.tiny, self.small, self.medium, self.large, self.frontier]
+    }
 }
 
 /// The number before a lone `b` or `m` in a model's name: 8 in `llama3.1:8b`, 0.36 in `smollm:360m`.
@@ -115,8 +160,19 @@ mod tests {
     }
 
     #[test]
-    fn a_larger_class_is_never_worse() {
-        assert!(PRIORS.iter().all(|(_, row)| row.is_sorted()));
+    fn table_has_every_task_once_and_a_larger_class_is_never_worse() {
+        let mut tasks: Vec<Task> = TABLE.rows.iter().map(|row| row.task).collect();
+        tasks.sort_by_key(|task| task.as_str());
+        tasks.dedup();
+
+        assert_eq!((tasks.len(), TABLE.rows.len()), (9, 9));
+        for row in &TABLE.rows {
+            let chances = row.chances();
+            assert!(
+                chances.is_sorted() && chances[0] > 0.0 && chances[4] < BEST && row.worth > 0.0,
+                "{row:?}"
+            );
+        }
     }
 
     #[test]
@@ -124,7 +180,7 @@ mod tests {
         let plain = ModelInfo::chat("qwen:7b");
         let coder = plain.clone().strength(Task::Code);
 
-        assert!(prior(&coder, Task::Code) > prior(&plain, Task::Code));
+        assert!(prior(&coder, Task::Code).chance > prior(&plain, Task::Code).chance);
         assert_eq!(prior(&coder, Task::Summary), prior(&plain, Task::Summary));
     }
 }

@@ -44,9 +44,9 @@ pub struct ModelStats {
     pub failures: u64,
     /// Calls dropped by the caller before their end.
     pub cancelled: u64,
-    /// The mean time to the first content of about the last ten calls; `None` before the first.
+    /// The median time to the first content of the latest calls, to 5 %; `None` before the first.
     pub first_content: Option<Duration>,
-    /// Tokens written per second, a mean over about the last ten answers; `None` before the first.
+    /// Tokens written per second, the median of the latest answers to 5 %; `None` before the first.
     pub tokens_per_second: Option<f64>,
     /// Tokens read, where the provider said.
     pub input_tokens: u64,

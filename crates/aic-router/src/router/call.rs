@@ -6,6 +6,7 @@ use super::Inner;
 use super::demand::Demand;
 use super::route::Route;
 use crate::breaker::Ticket;
+use crate::latency::Work;
 use crate::{ErrorKind, Event, NanoUsd, ProviderError, Usage};
 
 /// One call on its way: measures it, and books how it ends exactly once, also when it is dropped.
@@ -15,6 +16,7 @@ pub(super) struct Call {
     demand: Arc<Demand>,
     route: Arc<Route>,
     ticket: Option<Ticket>,
+    work: Work,
     started: Instant,
     first_content: Option<Instant>,
     received_bytes: u64,
@@ -42,6 +44,7 @@ impl Call {
         router: &Arc<Inner>,
         demand: &Arc<Demand>,
         route: &Arc<Route>,
+        work: Work,
     ) -> Result<Self, ProviderError> {
         let started = router.clock.now();
         let ticket = route.admit(started)?;
@@ -50,6 +53,7 @@ impl Call {
             demand: demand.clone(),
             route: route.clone(),
             ticket: Some(ticket),
+            work,
             started,
             first_content: None,
             received_bytes: 0,
@@ -71,7 +75,7 @@ impl Call {
     /// Notes that the first content is there.
     pub(super) fn has_content(&mut self) {
         self.first_content = Some(self.now());
-        self.route.first_content(self.elapsed());
+        self.route.first_content(self.elapsed(), self.work);
     }
 
     /// Notes what has come of the answer, for estimating what a call used that does not come to its end.
@@ -90,7 +94,7 @@ impl Call {
         let now = self.now();
         self.route.succeeded(&ticket, now);
         if let (Some(first), Some(usage)) = (self.first_content, usage) {
-            self.route.body(now - first, usage);
+            self.route.body(now - first, usage, self.work);
         }
         Spent { usage, cost: self.route.book(usage) }
     }
@@ -99,7 +103,7 @@ impl Call {
     pub(super) fn fail(&mut self, kind: &ErrorKind) -> Spent {
         let Some(ticket) = self.ticket.take() else { return Spent::default() };
         if *kind == ErrorKind::Timeout && self.first_content.is_none() {
-            self.route.first_content(self.elapsed());
+            self.route.first_content(self.elapsed(), self.work);
         }
         self.route.failed(&ticket, kind, self.now());
         self.broken()

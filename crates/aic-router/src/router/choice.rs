@@ -1,64 +1,182 @@
 //! Which models may take a request, and in which order.
 
+use std::cmp::Ordering;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Inner;
+use super::demand::Demand;
+use super::record::{Outlook, Question};
 use super::route::Route;
-use crate::explain::{Candidate, Explanation, Parts, Refusal};
-use crate::quality::prior;
-use crate::{ChatRequest, Health, NanoUsd, Priority, ProviderKind, Purpose, Task, Usage};
+use crate::explain::{Candidate, Explanation, Later, Refusal};
+use crate::goal::{self, Figures};
+use crate::latency::Work;
+use crate::prefix::Prefix;
+use crate::{Ability, ChatRequest, Constraints, Health, NanoUsd, Purpose, Task, Usage, Warmth};
 
-/// The answer's length where the request does not bound it, for estimates.
-const EXPECTED_OUTPUT: u64 = 256;
-/// Seconds for a whole answer at which the speed part is one half.
-const HALF_SPEED_SECONDS: f64 = 5.0;
-/// Dollars per request at which the cost part is one half.
-const HALF_COST_DOLLARS: f64 = 0.001;
-
-/// An order of trial with its reasons.
-pub(super) struct Plan {
-    pub(super) order: Vec<Arc<Route>>,
-    pub(super) explanation: Explanation,
+/// An order of trial, from which its reasons can be told.
+pub(super) struct Plan<'a> {
+    asked: Asked<'a>,
+    goal: Constraints,
+    strict: bool,
+    /// Those that may take the request, first choice first, and then those that may not.
+    entries: Vec<Entry<'a>>,
 }
 
-/// How much quality, speed and cost weigh. Chosen by hand: the named one outweighs the others together.
-fn weights(priority: Priority) -> [f64; 3] {
-    match priority {
-        Priority::Quality => [0.8, 0.1, 0.1],
-        Priority::Speed => [0.2, 0.7, 0.1],
-        Priority::Cost => [0.2, 0.1, 0.7],
-    }
+/// One model to be tried.
+#[derive(Clone, Debug)]
+pub(super) struct Leg {
+    pub(super) route: Arc<Route>,
+    /// What a call has to do before its first content.
+    pub(super) work: Work,
+    /// Whether it pays to have the question's beginning kept in the prompt cache.
+    pub(super) cache_pays: bool,
+}
+
+/// One model, as it stands for this request. Names nothing, so that a choice costs no copies of texts.
+struct Entry<'a> {
+    route: &'a Arc<Route>,
+    outlook: Outlook,
+    figures: Figures,
+    /// How far it misses the goal.
+    violation: f64,
+    /// What the request needs and the model is not known to be able to do.
+    unsure: Option<Ability>,
+    resting: Option<Duration>,
+    why_not: Option<Refusal>,
 }
 
 impl Inner {
-    pub(super) fn plan(&self, request: &ChatRequest, now: Instant) -> Plan {
-        let asked = Asked::new(request);
-        let mut entries: Vec<(Arc<Route>, Candidate)> = self
-            .routes
-            .iter()
-            .filter(|route| route.model.purpose == Purpose::Chat)
-            .map(|route| (route.clone(), asked.candidate(route, now)))
+    pub(super) fn plan<'a>(&'a self, request: &'a ChatRequest, demand: &Demand, now: Instant) -> Plan<'a> {
+        let asked = Asked::new(request, demand);
+        let chats = self.routes.iter().filter(|route| route.model.purpose == Purpose::Chat);
+        let mut entries: Vec<Entry<'a>> = chats
+            .map(|route| {
+                let warmth = self.providers[route.provider_index].warmth(&route.model.name);
+                asked.entry(route, warmth == Warmth::Cold, now)
+            })
             .collect();
-        self.sort(&mut entries);
-        if let Some((_, first)) = entries.first_mut() {
-            first.chosen = first.why_not.is_none();
-        }
-        let order =
-            entries.iter().filter(|(_, c)| c.why_not.is_none()).map(|(route, _)| route.clone()).collect();
-        let candidates = entries.into_iter().map(|(_, candidate)| candidate).collect();
-        Plan { order, explanation: asked.explanation(candidates) }
+        charge_failures(&mut entries);
+        let goal = asked.goal(&entries);
+        entries.iter_mut().for_each(|entry| entry.violation = goal::violation(&goal, &entry.figures));
+        let strict = self.settings.chain.is_some();
+        entries.sort_by(|left, right| left.compare(right, strict));
+        Plan { asked, goal, strict, entries }
+    }
+}
+
+/// Adds what the failures of each model are expected to cost: the retry at the cheapest of the others.
+///
+/// A failed call itself is not charged twice: providers bill for few of them, and its time is in the latency.
+fn charge_failures(entries: &mut [Entry<'_>]) {
+    let may = entries.iter().enumerate().filter(|(_, entry)| entry.why_not.is_none());
+    let mut known: Vec<(NanoUsd, usize)> =
+        may.filter_map(|(index, entry)| Some((entry.figures.price?, index))).collect();
+    known.sort_unstable();
+    for (index, entry) in entries.iter_mut().enumerate() {
+        let elsewhere = known.iter().find(|(_, other)| *other != index).map(|(price, _)| *price);
+        let retry = elsewhere.or(entry.figures.price).unwrap_or_default().0 as f64 * entry.outlook.failing;
+        entry.figures.expected = entry.figures.price.map(|price| price + NanoUsd(retry as u64));
+    }
+}
+
+impl Entry<'_> {
+    /// Those that may before those that may not; then by provider where a chain is set; then those that can be
+    /// called at once, meet the goal, and are known to be able; then by the goal. Equal ones keep the chain's
+    /// order.
+    fn compare(&self, other: &Self, strict: bool) -> Ordering {
+        let place = |entry: &Self| if strict { entry.route.provider_index } else { 0 };
+        let standing = |entry: &Self| {
+            let misses = entry.violation > 0.0;
+            (entry.why_not.is_some(), place(entry), entry.resting.is_some(), misses, entry.unsure.is_some())
+        };
+        let by_goal = || goal::compare((self.violation, &self.figures), (other.violation, &other.figures));
+        standing(self).cmp(&standing(other)).then_with(by_goal)
     }
 
-    /// Puts those that may first and those that rest after them, then goes by provider where a chain is set,
-    /// then by score; ties keep the chain's order.
-    fn sort(&self, entries: &mut [(Arc<Route>, Candidate)]) {
-        let strict = self.settings.chain.is_some();
-        let place = |route: &Route| if strict { route.provider_index } else { 0 };
-        entries.sort_by(|(a, left), (b, right)| {
-            let refused = left.why_not.is_some().cmp(&right.why_not.is_some());
-            refused.then(place(a).cmp(&place(b))).then(right.score.total_cmp(&left.score))
+    /// Why it is tried after `first`: the first thing in which they differ, in the order of choosing.
+    fn later_than(&self, first: &Self, goal: &Constraints, strict: bool) -> Later {
+        let (mine, firsts) = (&self.figures, &first.figures);
+        let dearer = || mine.price.zip(firsts.price).is_some_and(|(mine, firsts)| mine > firsts);
+        match self {
+            _ if strict && self.route.provider_index != first.route.provider_index => Later::Chain,
+            Self { resting: Some(remaining), .. } => Later::Rests { remaining: *remaining },
+            _ if self.violation > first.violation => missed(goal, mine),
+            Self { unsure: Some(ability), .. } if first.unsure.is_none() => {
+                Later::Unsure { ability: *ability }
+            }
+            _ if mine.expected.is_none() && firsts.expected.is_some() => Later::PriceUnknown,
+            _ if mine.expected > firsts.expected && dearer() => Later::Dearer,
+            _ if mine.expected > firsts.expected => Later::FailsMore { failing: self.outlook.failing },
+            _ if mine.quality < firsts.quality => Later::LessGood,
+            _ if mine.p95 > firsts.p95 => Later::Slower,
+            _ => Later::Chain,
+        }
+    }
+}
+
+/// What of the goal a model misses: the quality, unless only the time.
+fn missed(goal: &Constraints, figures: &Figures) -> Later {
+    let Figures { quality, p95, .. } = *figures;
+    match (goal.quality_min.filter(|min| quality < *min), goal.latency_p95_max) {
+        (Some(wanted), _) => Later::MissesQuality { quality, wanted },
+        (None, Some(wanted)) => Later::MissesLatency { p95, wanted },
+        (None, None) => Later::Chain,
+    }
+}
+
+impl Plan<'_> {
+    /// The models that may take the request, first choice first.
+    pub(super) fn legs(&self) -> VecDeque<Leg> {
+        let leg = |entry: &Entry<'_>| Leg {
+            route: entry.route.clone(),
+            work: entry.outlook.work,
+            cache_pays: entry.outlook.cache_pays,
+        };
+        self.entries.iter().filter(|entry| entry.why_not.is_none()).map(leg).collect()
+    }
+
+    /// Notes that `route` has read the question and begun to answer.
+    pub(super) fn served_by(&self, route: &Route, now: Instant) {
+        route.remember(&self.asked.prefix, now);
+    }
+
+    pub(super) fn explanation(&self) -> Explanation {
+        let first = self.entries.first().filter(|entry| entry.why_not.is_none());
+        let candidates = self.entries.iter().enumerate().map(|(index, entry)| {
+            let later = first.filter(|_| index > 0 && entry.why_not.is_none());
+            let why_later = later.map(|first| entry.later_than(first, &self.goal, self.strict));
+            entry.candidate(index == 0 && first.is_some(), why_later)
         });
+        Explanation {
+            task: self.asked.task,
+            task_guessed: self.asked.request.task.is_none(),
+            priority: self.asked.request.priority,
+            goal: self.goal,
+            input_tokens: self.asked.usage.input,
+            candidates: candidates.collect(),
+        }
+    }
+}
+
+impl Entry<'_> {
+    fn candidate(&self, chosen: bool, why_later: Option<Later>) -> Candidate {
+        Candidate {
+            provider: self.route.provider.clone(),
+            model: self.route.model.name.clone(),
+            quality: self.outlook.quality,
+            latency: self.outlook.latency,
+            estimate: self.figures.price,
+            expected_cost: self.figures.expected,
+            failing: self.outlook.failing,
+            cached_tokens: self.outlook.usage.cached_input.unwrap_or(0),
+            cold: self.outlook.work.cold,
+            chosen,
+            resting: self.resting,
+            why_later,
+            why_not: self.why_not,
+        }
     }
 }
 
@@ -67,73 +185,67 @@ struct Asked<'a> {
     request: &'a ChatRequest,
     task: Task,
     usage: Usage,
+    needs: Vec<Ability>,
+    prefix: Prefix,
 }
 
 impl<'a> Asked<'a> {
-    fn new(request: &'a ChatRequest) -> Self {
-        let task = request.task.unwrap_or_else(|| Task::guess(request));
-        let output = request.max_tokens.map_or(EXPECTED_OUTPUT, u64::from);
-        let usage = Usage { input: request.estimated_tokens(), output, ..Usage::default() };
-        Self { request, task, usage }
+    fn new(request: &'a ChatRequest, demand: &Demand) -> Self {
+        let (task, usage) = (demand.task.unwrap_or_default(), demand.likely);
+        let prefix = Prefix::of(request, usage.input);
+        Self { request, task, usage, needs: request.needs().collect(), prefix }
     }
 
-    fn explanation(&self, candidates: Vec<Candidate>) -> Explanation {
-        Explanation {
-            task: self.task,
-            task_guessed: self.request.task.is_none(),
-            priority: self.request.priority,
-            input_tokens: self.usage.input,
-            candidates,
-        }
-    }
-
-    fn candidate(&self, route: &Route, now: Instant) -> Candidate {
-        let estimate = route.price().and_then(|price| price.cost(self.usage));
-        let parts = self.parts(route, estimate);
-        let [quality, speed, cost] = weights(self.request.priority);
-        let health = route.health(now).health;
-        Candidate {
-            provider: route.provider.clone(),
-            model: route.model.name.clone(),
-            score: quality * parts.quality + speed * parts.speed + cost * parts.cost,
-            parts,
-            estimate,
-            chosen: false,
+    fn entry(&self, route: &'a Arc<Route>, cold: bool, now: Instant) -> Entry<'a> {
+        let question = Question { task: self.task, usage: self.usage, prefix: &self.prefix };
+        let (health, outlook) = route.outlook(question, cold, now);
+        let figures = Figures {
+            quality: outlook.quality.mean,
+            p95: outlook.latency.p95,
+            price: route.price().and_then(|price| price.cost(outlook.usage)),
+            expected: None,
+        };
+        Entry {
+            route,
+            outlook,
+            figures,
+            violation: 0.0,
+            unsure: self.needs.iter().find(|need| route.model.ability(**need).is_none()).copied(),
             resting: resting(&health),
-            why_not: self.why_not(route, &health),
+            why_not: self.why_not(route, &health, &figures),
         }
     }
 
-    fn parts(&self, route: &Route, estimate: Option<NanoUsd>) -> Parts {
-        let latency = route.latency();
-        let seconds = latency.predict(self.usage.output, latency_prior(route.kind));
-        Parts {
-            quality: prior(&route.model, self.task),
-            speed: HALF_SPEED_SECONDS / (HALF_SPEED_SECONDS + seconds),
-            speed_measured: latency.first_content_seconds().is_some(),
-            cost: estimate.map_or(0.0, |cost| HALF_COST_DOLLARS / (HALF_COST_DOLLARS + cost.dollars())),
-        }
+    /// The priority's goal among the models that can be called at once, or else among those that rest.
+    fn goal(&self, entries: &[Entry<'_>]) -> Constraints {
+        let may = |rests: bool| {
+            let stands =
+                move |entry: &&Entry<'_>| entry.why_not.is_none() && entry.resting.is_some() == rests;
+            entries.iter().filter(stands).map(|entry| &entry.figures)
+        };
+        let rests = may(false).next().is_none();
+        goal::goal(self.request.priority, may(rests))
     }
 
-    fn why_not(&self, route: &Route, health: &Health) -> Option<Refusal> {
+    fn why_not(&self, route: &Route, health: &Health, figures: &Figures) -> Option<Refusal> {
         if self.request.model.as_deref().is_some_and(|wanted| !route.is_named(wanted)) {
             return Some(Refusal::OtherModel);
         }
-        self.too_long(route).or_else(|| shut_off(health))
+        self.lacks(route)
+            .or_else(|| self.too_long(route))
+            .or_else(|| goal::refusal(&self.request.constraints, figures))
+            .or_else(|| shut_off(health))
+    }
+
+    fn lacks(&self, route: &Route) -> Option<Refusal> {
+        let lacking = self.needs.iter().find(|need| route.model.ability(**need) == Some(false));
+        lacking.map(|ability| Refusal::Lacks { ability: *ability })
     }
 
     fn too_long(&self, route: &Route) -> Option<Refusal> {
         let needed_tokens = self.usage.input + self.request.max_tokens.map_or(0, u64::from);
         let context_tokens = route.model.context_tokens.filter(|limit| needed_tokens > *limit)?;
         Some(Refusal::TooLong { context_tokens, needed_tokens })
-    }
-}
-
-/// Seconds to the first content and per token before any call was seen. Priors, not measured.
-fn latency_prior(kind: ProviderKind) -> (f64, f64) {
-    match kind {
-        ProviderKind::Local => (1.0, 0.05),
-        ProviderKind::Cloud => (0.8, 0.015),
     }
 }
 

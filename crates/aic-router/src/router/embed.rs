@@ -8,6 +8,7 @@ use super::demand::Demand;
 use super::opening::attempt;
 use super::route::Route;
 use crate::backoff::Backoff;
+use crate::latency::Work;
 use crate::{EmbedRequest, Embeddings, Error, ErrorKind, ProviderError, Purpose, Result, Usage};
 
 pub(super) async fn embed(router: &Arc<Inner>, request: &EmbedRequest) -> Result<Embeddings> {
@@ -52,7 +53,7 @@ async fn once(
     request: &EmbedRequest,
     limit: Duration,
 ) -> Result<Embeddings, ProviderError> {
-    let mut call = Call::begin(router, demand, route).await?;
+    let mut call = Call::begin(router, demand, route, Work::default()).await?;
     let work = router.providers[route.provider_index].embed(&route.model.name, request);
     let late = |_| Err(ProviderError::new(ErrorKind::Timeout, "no vectors within the deadline"));
     let result = tokio::time::timeout(limit, work).await.unwrap_or_else(late);

@@ -8,6 +8,7 @@ mod embed;
 mod errand;
 mod hedging;
 mod opening;
+mod record;
 mod resume;
 mod route;
 mod trip;
@@ -17,11 +18,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::builder::RouterBuilder;
+use self::demand::Demand;
 use self::route::Route;
 use self::trip::Trip;
 use crate::{
-    ChatRequest, ChatStream, Clock, EmbedRequest, Embeddings, Explanation, ModelHealth, NanoUsd, Provider,
-    Result, Stats,
+    ChatRequest, ChatStream, Clock, EmbedRequest, Embeddings, Error, Explanation, Feedback, ModelHealth,
+    NanoUsd, Provider, Purpose, Result, Stats, Task,
 };
 
 /// Sends each request to the provider and model that fit it best, and to the next one when that fails.
@@ -88,7 +90,9 @@ impl Router {
 
     /// Says where `request` would go now, and why, without sending it.
     pub fn explain(&self, request: &ChatRequest) -> Explanation {
-        self.inner.plan(request, self.inner.clock.now()).explanation
+        let task = request.task.unwrap_or_else(|| Task::guess(request));
+        let demand = Demand::of_chat(request, task);
+        self.inner.plan(request, &demand, self.inner.clock.now()).explanation()
     }
 
     /// What `request` would cost at the model that would be tried first, where its price is known.
@@ -96,6 +100,25 @@ impl Router {
     /// Counts the question as estimated and the answer at its greatest length, or 256 tokens where unbounded.
     pub fn estimate(&self, request: &ChatRequest) -> Option<NanoUsd> {
         self.explain(request).chosen()?.estimate
+    }
+
+    /// Takes in how good an answer was; sharpens the [`Quality`](crate::Quality) of its model for that task.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) if no provider has that chat model, or `good` is not between 0
+    /// and 1.
+    pub fn feedback(&self, feedback: &Feedback) -> Result<()> {
+        let Feedback { provider, model, task, good } = feedback;
+        if !(0.0..=1.0).contains(good) {
+            return Err(Error::Config(format!("feedback of {good} is not between 0 and 1")));
+        }
+        let named = |route: &&Arc<Route>| route.provider == *provider && route.model.name == *model;
+        let route = self.inner.routes.iter().find(named);
+        let route = route.filter(|route| route.model.purpose == Purpose::Chat).ok_or_else(|| {
+            Error::Config(format!("feedback on `{provider}/{model}`, a chat model that no provider has"))
+        })?;
+        route.judged(*task, *good);
+        Ok(())
     }
 
     /// What the router has done since it was built.

@@ -1,5 +1,6 @@
 //! One call, up to its first content.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,9 +8,10 @@ use futures_util::StreamExt;
 use tracing::{debug, warn};
 
 use super::call::Call;
+use super::choice::Leg;
 use super::errand::Errand;
 use super::route::Route;
-use crate::{Attempt, ErrorKind, Event, EventStream, ProviderError};
+use crate::{Attempt, ChatRequest, ErrorKind, Event, EventStream, ProviderError};
 
 /// A call whose first content is there.
 pub(super) struct Opened {
@@ -20,11 +22,11 @@ pub(super) struct Opened {
 }
 
 /// Calls `route` and waits for its first content.
-pub(super) async fn open(errand: &Arc<Errand>, route: &Arc<Route>) -> Result<Opened, Attempt> {
-    let began = errand.now();
+pub(super) async fn open(errand: &Arc<Errand>, leg: &Leg) -> Result<Opened, Attempt> {
+    let (began, route) = (errand.now(), &leg.route);
     let (provider, model) = (&route.provider, &route.model.name);
     debug!(provider, model, "calling");
-    match begin(errand, route).await {
+    match begin(errand, leg).await {
         Ok(opened) => Ok(opened),
         Err(error) => {
             warn!(provider, model, kind = %error.kind(), "attempt failed");
@@ -33,9 +35,9 @@ pub(super) async fn open(errand: &Arc<Errand>, route: &Arc<Route>) -> Result<Ope
     }
 }
 
-async fn begin(errand: &Arc<Errand>, route: &Arc<Route>) -> Result<Opened, ProviderError> {
-    let mut call = Call::begin(&errand.router, &errand.demand, route).await?;
-    match first_content(errand, route).await {
+async fn begin(errand: &Arc<Errand>, leg: &Leg) -> Result<Opened, ProviderError> {
+    let mut call = Call::begin(&errand.router, &errand.demand, &leg.route, leg.work).await?;
+    match first_content(errand, leg).await {
         Ok((head, rest)) => {
             call.has_content();
             Ok(Opened { call, head, rest })
@@ -49,11 +51,13 @@ async fn begin(errand: &Arc<Errand>, route: &Arc<Route>) -> Result<Opened, Provi
 
 /// Until the first event one limit holds; after that the model is alive, if only thinking, and may be silent
 /// as long as within an answer.
-async fn first_content(errand: &Errand, route: &Route) -> Result<(Vec<Event>, EventStream), ProviderError> {
+async fn first_content(errand: &Errand, leg: &Leg) -> Result<(Vec<Event>, EventStream), ProviderError> {
+    let route = &leg.route;
     let limit = errand.first_content_limit(route.kind);
     let provider = errand.provider(route.provider_index);
+    let request = marked(&errand.request, leg);
     let first = async {
-        let mut events = provider.chat(&route.model.name, &errand.request).await?;
+        let mut events = provider.chat(&route.model.name, &request).await?;
         let event = events.next().await.ok_or_else(cut)??;
         Ok((event, events))
     };
@@ -65,6 +69,14 @@ async fn first_content(errand: &Errand, route: &Route) -> Result<(Vec<Event>, Ev
     }
     head.push(event);
     Ok((head, events))
+}
+
+/// The request with its beginning marked for the prompt cache where that pays and the request leaves it open.
+fn marked<'a>(request: &'a ChatRequest, leg: &Leg) -> Cow<'a, ChatRequest> {
+    if request.prompt_cache.is_none() && leg.cache_pays {
+        return Cow::Owned(request.clone().prompt_cache(true));
+    }
+    Cow::Borrowed(request)
 }
 
 async fn next(events: &mut EventStream) -> Result<Event, ProviderError> {

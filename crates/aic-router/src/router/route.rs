@@ -3,12 +3,14 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::record::{Outlook, Question, Record};
 use crate::breaker::{Breaker, BreakerConfig, Ticket, Verdict};
-use crate::latency::Latency;
+use crate::latency::Work;
 use crate::limit::Limit;
+use crate::prefix::Prefix;
 use crate::{
     BreakerState, ErrorKind, Health, ModelHealth, ModelInfo, ModelStats, NanoUsd, Price, ProviderError,
-    ProviderInfo, ProviderKind, Usage,
+    ProviderInfo, ProviderKind, Task, Usage,
 };
 
 /// The longest pause taken over from a provider; a longer one is likely a mistake.
@@ -29,7 +31,7 @@ pub(super) struct Route {
 #[derive(Debug)]
 struct State {
     breaker: Breaker,
-    latency: Latency,
+    record: Record,
     resting_until: Option<Instant>,
     tally: Tally,
 }
@@ -55,7 +57,7 @@ impl Route {
     ) -> Self {
         let state = State {
             breaker: Breaker::new(breaker),
-            latency: Latency::default(),
+            record: Record::default(),
             resting_until: None,
             tally: Tally::default(),
         };
@@ -74,8 +76,20 @@ impl Route {
         self.model.price.or((self.kind == ProviderKind::Local).then_some(Price::FREE))
     }
 
-    pub(super) fn latency(&self) -> Latency {
-        self.state.lock().latency
+    /// Whether it can be called now, and what to expect of it.
+    pub(super) fn outlook(&self, question: Question<'_>, cold: bool, now: Instant) -> (Health, Outlook) {
+        let mut state = self.state.lock();
+        (state.health(now), state.record.outlook(&self.model, self.kind, question, cold, now))
+    }
+
+    /// Notes that the model has read a question.
+    pub(super) fn remember(&self, prefix: &Prefix, now: Instant) {
+        self.state.lock().record.remember(prefix, now);
+    }
+
+    /// Takes in how good an answer was, 0 to 1.
+    pub(super) fn judged(&self, task: Task, good: f64) {
+        self.state.lock().record.judged(task, good);
     }
 
     /// Whether a request that asks for `wanted` may go here: `model`, or `provider/model`.
@@ -108,6 +122,7 @@ impl Route {
     pub(super) fn succeeded(&self, ticket: &Ticket, now: Instant) {
         let mut state = self.state.lock();
         state.tally.successes += 1;
+        state.record.ended(false);
         state.breaker.record(ticket, Verdict::Well, now);
     }
 
@@ -122,6 +137,9 @@ impl Route {
             Some(false) => Verdict::Failed,
             None => Verdict::Unknown,
         };
+        if verdict != Verdict::Unknown {
+            state.record.ended(verdict == Verdict::Failed);
+        }
         state.breaker.record(ticket, verdict, now);
     }
 
@@ -131,12 +149,14 @@ impl Route {
         state.breaker.record(ticket, Verdict::Unknown, now);
     }
 
-    pub(super) fn first_content(&self, after: Duration) {
-        self.state.lock().latency.first_content(after);
+    pub(super) fn first_content(&self, after: Duration, work: Work) {
+        self.state.lock().record.first_content(after, work);
     }
 
-    pub(super) fn body(&self, took: Duration, usage: Usage) {
-        self.state.lock().latency.body(took, usage);
+    pub(super) fn body(&self, took: Duration, usage: Usage, work: Work) {
+        let record = &mut self.state.lock().record;
+        record.body(took, usage);
+        record.cached(usage, work);
     }
 
     /// Books what an answer used, and returns what it cost.
@@ -158,7 +178,8 @@ impl Route {
 
     pub(super) fn stats(&self) -> ModelStats {
         let state = self.state.lock();
-        let State { latency, tally, .. } = &*state;
+        let State { record, tally, .. } = &*state;
+        let latency = record.latency();
         ModelStats {
             provider: self.provider.clone(),
             model: self.model.name.clone(),

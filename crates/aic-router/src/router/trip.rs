@@ -10,11 +10,11 @@ use futures_util::future::{Either, select};
 use super::Inner;
 use super::allowance::Allowance;
 use super::body::Body;
+use super::choice::Leg;
 use super::demand::Demand;
 use super::errand::Errand;
 use super::opening::{Opened, open};
 use super::resume;
-use super::route::Route;
 use crate::backoff::Backoff;
 use crate::{Attempt, ChatRequest, ChatStream, Error, NextStep, Result, Task};
 
@@ -34,20 +34,21 @@ impl Trip {
     }
 
     pub(super) async fn chat(mut self) -> Result<ChatStream> {
-        let router = &self.errand.router;
-        if router.providers.is_empty() {
+        let errand = self.errand.clone();
+        if errand.router.providers.is_empty() {
             return Err(Error::NoProvider);
         }
-        let plan = router.plan(&self.errand.request, self.now());
-        if plan.order.is_empty() {
-            return Err(Error::NoCandidate(Box::new(plan.explanation)));
+        let plan = errand.router.plan(&errand.request, &errand.demand, errand.now());
+        let legs = plan.legs();
+        if legs.is_empty() {
+            return Err(Error::NoCandidate(Box::new(plan.explanation())));
         }
-        match self.walk(plan.order.into()).await {
-            Some(opened) => Ok(Body::new(self, opened).into_stream()),
-            None => {
-                let now = self.now();
-                Err(self.allowance.into_error(now))
+        match self.walk(legs).await {
+            Some(opened) => {
+                plan.served_by(opened.call.route(), errand.now());
+                Ok(Body::new(self, opened).into_stream())
             }
+            None => Err(self.allowance.into_error(errand.now())),
         }
     }
 
@@ -60,26 +61,26 @@ impl Trip {
         if !self.allowance.take_retry() {
             return None;
         }
-        let request = resume::request(&self.errand.request, told);
-        let order = self.errand.router.plan(&request, self.now()).order;
-        let able: VecDeque<_> = order.into_iter().filter(|route| resume::is_able(&route.model)).collect();
         let Errand { router, demand, deadline, .. } = &*self.errand;
+        let request = resume::request(&self.errand.request, told);
+        let mut able = router.plan(&request, demand, self.now()).legs();
+        able.retain(|leg| resume::is_able(&leg.route.model));
         let errand = Errand { router: router.clone(), request, demand: demand.clone(), deadline: *deadline };
         self.errand = Arc::new(errand);
         self.walk(able).await
     }
 
     /// Tries the models in order.
-    async fn walk(&mut self, mut order: VecDeque<Arc<Route>>) -> Option<Opened> {
-        while let Some(route) = order.pop_front() {
+    async fn walk(&mut self, mut legs: VecDeque<Leg>) -> Option<Opened> {
+        while let Some(leg) = legs.pop_front() {
             if self.now() >= self.errand.deadline {
                 return None;
             }
-            match self.with_retries(&route, &mut order).await {
+            match self.with_retries(&leg, &mut legs).await {
                 Ok(opened) => return Some(opened),
                 Err(NextStep::Stop) => return None,
                 Err(NextStep::NextProvider) => {
-                    order.retain(|next| next.provider_index != route.provider_index);
+                    legs.retain(|next| next.route.provider_index != leg.route.provider_index);
                 }
                 Err(NextStep::NextModel | NextStep::Retry) => {}
             }
@@ -88,14 +89,10 @@ impl Trip {
     }
 
     /// Tries one model until it answers or it is time for the next.
-    async fn with_retries(
-        &mut self,
-        route: &Arc<Route>,
-        others: &mut VecDeque<Arc<Route>>,
-    ) -> Result<Opened, NextStep> {
+    async fn with_retries(&mut self, leg: &Leg, others: &mut VecDeque<Leg>) -> Result<Opened, NextStep> {
         let mut backoff = Backoff::new();
         loop {
-            let failed = match self.attempt(route, others).await {
+            let failed = match self.attempt(leg, others).await {
                 Ok(opened) => return Ok(opened),
                 Err(failed) => failed,
             };
@@ -107,21 +104,17 @@ impl Trip {
         }
     }
 
-    /// Calls `route`, and one of the others beside it where it is slower than it nearly always is.
-    async fn attempt(
-        &mut self,
-        route: &Arc<Route>,
-        others: &mut VecDeque<Arc<Route>>,
-    ) -> Result<Opened, Attempt> {
+    /// Calls a model, and one of the others beside it where it is slower than it nearly always is.
+    async fn attempt(&mut self, leg: &Leg, others: &mut VecDeque<Leg>) -> Result<Opened, Attempt> {
         let errand = self.errand.clone();
-        let Some(delay) = errand.router.hedge_delay(&errand.request, route, others) else {
-            return open(&errand, route).await;
+        let Some(delay) = errand.router.hedge_delay(&errand.request, leg, others) else {
+            return open(&errand, leg).await;
         };
-        let mut first = pin!(open(&errand, route));
+        let mut first = pin!(open(&errand, leg));
         if let Ok(result) = tokio::time::timeout(delay, first.as_mut()).await {
             return result;
         }
-        let Some(other) = errand.router.take_hedge(route, others) else {
+        let Some(other) = errand.router.take_hedge(leg, others) else {
             return first.await;
         };
         let second = pin!(open(&errand, &other));
