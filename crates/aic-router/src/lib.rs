@@ -96,6 +96,7 @@ pub mod testing;
 mod tool;
 mod wire;
 
+pub use self::http::{Http, HttpBuilder, Proxy};
 pub use ability::Ability;
 pub use breaker::BreakerState;
 pub use chat::ChatRequest;

@@ -9,9 +9,9 @@ use tokio::sync::Notify;
 use tracing::debug;
 use url::Url;
 
-use super::lanes::{Lanes, Protocol};
+use super::lanes::{Entry, Lanes, Protocol};
 use super::settings::Settings;
-use crate::ProviderError;
+use crate::{ErrorKind, ProviderError};
 
 /// The connections to one server.
 pub(crate) struct Host {
@@ -40,6 +40,7 @@ impl Host {
             settings.streams_per_connection_max,
             settings.idle_connection_timeout,
             protocol,
+            Instant::now(),
         );
         let open = Mutex::new(Open { lanes, clients: vec![first] });
         Ok(Self { settings, loopback, open, turn: tokio::sync::Mutex::default(), freed: Notify::new() })
@@ -52,23 +53,37 @@ impl Host {
     pub(crate) async fn pass(self: &Arc<Self>) -> Result<Pass, ProviderError> {
         let _turn = self.turn.lock().await;
         loop {
-            if let Some((lane, client)) = self.enter()? {
-                return Ok(Pass { host: self.clone(), lane, client });
+            let entry = self.open.lock().lanes.enter();
+            match entry {
+                Entry::Lane(lane) => return Ok(self.pass_to(lane)),
+                Entry::Open => self.open_lane().await?,
+                Entry::Wait => self.wait().await,
             }
-            debug!(connections_max = self.settings.connections_max, "waiting for a free connection");
-            self.freed.notified().await;
         }
     }
 
-    fn enter(&self) -> Result<Option<(usize, Client)>, ProviderError> {
+    fn pass_to(self: &Arc<Self>, lane: usize) -> Pass {
+        let client = self.open.lock().clients[lane].clone();
+        Pass { host: self.clone(), lane, client }
+    }
+
+    /// Adds a lane. Its client reads the system's certificates, which takes milliseconds.
+    async fn open_lane(&self) -> Result<(), ProviderError> {
+        let (settings, loopback) = (self.settings.clone(), self.loopback);
+        let made = tokio::task::spawn_blocking(move || settings.client(loopback)).await;
+        let client = made.map_err(|error| {
+            ProviderError::new(ErrorKind::Transient, "the runtime is shutting down").caused_by(error)
+        })??;
         let mut open = self.open.lock();
-        let now = Instant::now();
-        let Some(lane) = open.lanes.enter(now) else { return Ok(None) };
-        if lane == open.clients.len() {
-            let client = self.settings.client(self.loopback).inspect_err(|_| open.lanes.leave(lane, now))?;
-            open.clients.push(client);
-        }
-        Ok(Some((lane, open.clients[lane].clone())))
+        open.lanes.open(Instant::now());
+        open.clients.push(client);
+        debug!(connections = open.clients.len(), "opened another connection");
+        Ok(())
+    }
+
+    async fn wait(&self) {
+        debug!(connections_max = self.settings.connections_max, "waiting for a free connection");
+        self.freed.notified().await;
     }
 
     fn leave(&self, lane: usize) {

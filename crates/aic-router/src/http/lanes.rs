@@ -31,15 +31,28 @@ struct Lane {
     used: Instant,
 }
 
+/// What becomes of one who wants in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// There is a place in this lane, now taken.
+    Lane(usize),
+    /// All lanes are full, and another may be opened.
+    Open,
+    /// The bound is reached.
+    Wait,
+}
+
 impl Lanes {
-    /// No lane yet. One that was empty for `keep` is closed.
+    /// One empty lane. Another that is empty for `keep` is closed.
     pub(super) fn new(
         connections_max: usize,
         streams_max: usize,
         keep: Duration,
         protocol: Protocol,
+        now: Instant,
     ) -> Self {
-        Self { connections_max, streams_max, keep, protocol, lanes: Vec::new() }
+        let lanes = vec![Lane { in_flight: 0, used: now }];
+        Self { connections_max, streams_max, keep, protocol, lanes }
     }
 
     /// The number of lanes that are open.
@@ -47,19 +60,22 @@ impl Lanes {
         self.lanes.len()
     }
 
-    /// Takes a place in a lane, which may be a new one: the next after the last. `None` over the bound.
-    pub(super) fn enter(&mut self, now: Instant) -> Option<usize> {
+    /// Takes a place in a lane, if there is one.
+    pub(super) fn enter(&mut self) -> Entry {
         if self.in_flight() >= self.in_flight_max() {
-            return None;
+            return Entry::Wait;
         }
         let room = self.room();
-        let free = self.lanes.iter().position(|lane| lane.in_flight < room);
-        let index = free.unwrap_or(self.lanes.len());
-        if index == self.lanes.len() {
-            self.lanes.push(Lane { in_flight: 0, used: now });
-        }
+        let Some(index) = self.lanes.iter().position(|lane| lane.in_flight < room) else {
+            return Entry::Open;
+        };
         self.lanes[index].in_flight += 1;
-        Some(index)
+        Entry::Lane(index)
+    }
+
+    /// Adds a lane.
+    pub(super) fn open(&mut self, now: Instant) {
+        self.lanes.push(Lane { in_flight: 0, used: now });
     }
 
     /// Gives a place back, and closes the last lanes if nobody needed them for long.
@@ -111,52 +127,61 @@ mod tests {
     const KEEP: Duration = Duration::from_secs(90);
 
     fn lanes(connections_max: usize, streams_max: usize, protocol: Protocol) -> Lanes {
-        Lanes::new(connections_max, streams_max, KEEP, protocol)
+        Lanes::new(connections_max, streams_max, KEEP, protocol, Instant::now())
     }
 
-    fn enter(lanes: &mut Lanes, times: usize, now: Instant) -> Vec<Option<usize>> {
-        (0..times).map(|_| lanes.enter(now)).collect()
+    /// Enters, where need be by a new lane; `None` if that is not possible.
+    fn enter(lanes: &mut Lanes, now: Instant) -> Option<usize> {
+        match lanes.enter() {
+            Entry::Lane(index) => Some(index),
+            Entry::Open => {
+                lanes.open(now);
+                enter(lanes, now)
+            }
+            Entry::Wait => None,
+        }
+    }
+
+    fn enter_times(lanes: &mut Lanes, times: usize) -> Vec<Option<usize>> {
+        (0..times).map(|_| enter(lanes, Instant::now())).collect()
     }
 
     #[test]
     fn http2_opens_the_next_lane_only_when_all_are_full() {
-        let now = Instant::now();
         let mut lanes = lanes(2, 2, Protocol::Http2);
 
-        assert_eq!(enter(&mut lanes, 5, now), [Some(0), Some(0), Some(1), Some(1), None]);
-        lanes.leave(0, now);
-        assert_eq!(lanes.enter(now), Some(0));
+        assert_eq!(enter_times(&mut lanes, 5), [Some(0), Some(0), Some(1), Some(1), None]);
+        lanes.leave(0, Instant::now());
+        assert_eq!(lanes.enter(), Entry::Lane(0));
     }
 
     #[test]
     fn http1_stays_in_one_lane_up_to_its_connections() {
         let mut lanes = lanes(3, 2, Protocol::Http1);
 
-        assert_eq!(enter(&mut lanes, 4, Instant::now()), [Some(0), Some(0), Some(0), None]);
+        assert_eq!(enter_times(&mut lanes, 4), [Some(0), Some(0), Some(0), None]);
     }
 
     #[test]
     fn server_seen_to_speak_http2_is_given_more() {
-        let now = Instant::now();
         let mut lanes = lanes(2, 2, Protocol::Unknown);
-        assert_eq!(enter(&mut lanes, 3, now), [Some(0), Some(0), None]);
+        assert_eq!(enter_times(&mut lanes, 3), [Some(0), Some(0), None]);
 
         lanes.spoke(Protocol::Http2);
 
-        assert_eq!(enter(&mut lanes, 3, now), [Some(1), Some(1), None]);
+        assert_eq!(enter_times(&mut lanes, 3), [Some(1), Some(1), None]);
     }
 
     #[test]
     fn lanes_are_closed_once_a_burst_is_long_over() {
-        let now = Instant::now();
         let mut lanes = lanes(3, 1, Protocol::Http2);
-        enter(&mut lanes, 3, now);
-        (0..3).for_each(|lane| lanes.leave(lane, now));
+        enter_times(&mut lanes, 3);
+        let over = Instant::now();
+        (0..3).for_each(|lane| lanes.leave(lane, over));
         assert_eq!(lanes.len(), 3);
 
-        let later = now + KEEP;
-        lanes.enter(later);
-        lanes.leave(0, later);
+        lanes.enter();
+        lanes.leave(0, over + KEEP);
 
         assert_eq!(lanes.len(), 1);
     }
@@ -188,7 +213,7 @@ mod tests {
             let (mut inside, mut now) = (Vec::new(), Instant::now());
             for step in steps {
                 match step {
-                    Step::Enter => match lanes.enter(now) {
+                    Step::Enter => match enter(&mut lanes, now) {
                         Some(lane) => inside.push(lane),
                         None => prop_assert_eq!(inside.len(), bound),
                     },
@@ -197,7 +222,7 @@ mod tests {
                     Step::Wait(seconds) => now += Duration::from_secs(seconds),
                 }
                 prop_assert!(inside.len() <= bound);
-                prop_assert!(lanes.len() <= most);
+                prop_assert!((1..=most).contains(&lanes.len()));
                 prop_assert!(inside.iter().all(|lane| *lane < lanes.len()));
                 prop_assert!(lanes.lanes.iter().all(|lane| lane.in_flight <= lanes.room()));
             }

@@ -3,8 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where its set-up fails")]
 
 mod choice;
+mod connections;
 mod fallback;
 mod http;
+mod http2_server;
 mod promises;
 mod resume;
 mod server;
+#[cfg(feature = "rustls")]
+mod tls;
