@@ -120,7 +120,7 @@ pub use part::{Echo, Part, Thinking};
 pub use price::Price;
 pub use priority::{Constraints, Priority};
 pub use provider::{EventStream, ModelInfo, Provider, ProviderInfo, ProviderKind, Purpose, Warmth};
-pub use providers::{Anthropic, Gemini, Ollama, OpenAi, OpenAiBuilder};
+pub use providers::{Anthropic, Gemini, Ollama, OpenAi, OpenAiApi, OpenAiBuilder};
 pub use quality::{ModelClass, Quality};
 pub use response_format::{ReasoningEffort, ResponseFormat};
 pub use router::{Router, RouterBuilder};

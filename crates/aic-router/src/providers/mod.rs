@@ -8,7 +8,7 @@ mod openai;
 pub use anthropic::Anthropic;
 pub use gemini::Gemini;
 pub use ollama::Ollama;
-pub use openai::{OpenAi, OpenAiBuilder};
+pub use openai::{OpenAi, OpenAiApi, OpenAiBuilder};
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Bytes to events: framing, the four protocols, faults, and the HTTP client that carries them.
+//! Bytes to events: framing, the protocols, faults, and the HTTP client that carries them.
 //!
 //! Everything but `remote` is free of I/O: it takes bytes and gives events.
 
@@ -9,5 +9,6 @@ pub(crate) mod gemini;
 pub(crate) mod ollama;
 pub(crate) mod openai;
 pub(crate) mod remote;
+pub(crate) mod responses;
 
 pub(crate) use decoder::{Decoder, Framing, Protocol, parse};

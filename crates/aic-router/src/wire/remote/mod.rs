@@ -2,6 +2,7 @@
 
 mod body;
 mod pump;
+mod secrets;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::http::{Host, Http};
 use crate::{ApiKey, Error, ErrorKind, EventStream, ProviderError, Result};
 use body::Body;
 use pump::Pump;
+use secrets::Secrets;
 
 /// The most that is read of an error's body.
 const ERROR_BYTES_MAX: usize = 64 << 10;
@@ -29,7 +31,7 @@ pub(crate) struct Remote {
     connections: Arc<Host>,
     base: Url,
     headers: HeaderMap,
-    key: Option<ApiKey>,
+    secrets: Secrets,
 }
 
 impl Remote {
@@ -42,7 +44,12 @@ impl Remote {
     /// A server at `base`, reached over the connections of `http`.
     pub(crate) fn with(base: &str, http: &Http) -> Result<Self> {
         let base = address(base)?;
-        Ok(Self { connections: http.host(&base)?, base, headers: HeaderMap::new(), key: None })
+        Ok(Self {
+            connections: http.host(&base)?,
+            base,
+            headers: HeaderMap::new(),
+            secrets: Secrets::default(),
+        })
     }
 
     /// Adds a header.
@@ -60,7 +67,18 @@ impl Remote {
             })?;
         value.set_sensitive(true);
         self.headers.insert(HeaderName::from_static(name), value);
-        self.key = Some(key);
+        self.secrets.add(key);
+        Ok(self)
+    }
+
+    /// Adds a header of the user's, whose value is kept like a key.
+    pub(crate) fn custom_header(mut self, name: &str, value: &ApiKey) -> Result<Self> {
+        let wrong = |part| Error::Config(format!("the {part} of header `{name}` has a character it may not"));
+        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("name"))?;
+        let mut secret = HeaderValue::from_str(value.expose()).map_err(|_| wrong("value"))?;
+        secret.set_sensitive(true);
+        self.headers.insert(header, secret);
+        self.secrets.add(value.clone());
         Ok(self)
     }
 
@@ -83,7 +101,7 @@ impl Remote {
         if decoder.framing() == Framing::Sse && body.is_document() {
             return Err(self.unexpected(body).await);
         }
-        Ok(Pump::new(body, decoder, self.key.clone()).into_stream())
+        Ok(Pump::new(body, decoder, self.secrets.clone()).into_stream())
     }
 
     /// Posts `body` to `path` below the base, and reads the document that comes back.
@@ -118,7 +136,7 @@ impl Remote {
         }
         let wait = fault::retry_after(|name| Some(body.header(name)?.to_owned()), SystemTime::now());
         let text = body.read(ERROR_BYTES_MAX).await.unwrap_or_default();
-        Err(scrub(self.key.as_ref(), fault::from_response(status.as_u16(), wait, &text)))
+        Err(self.secrets.scrub(fault::from_response(status.as_u16(), wait, &text)))
     }
 
     /// What a whole document in place of a stream means.
@@ -127,7 +145,7 @@ impl Remote {
         let document: Value = serde_json::from_slice(&text).unwrap_or_default();
         let error = fault::in_message(&document).err();
         let other = || ProviderError::new(ErrorKind::Malformed, "a document came in place of a stream");
-        scrub(self.key.as_ref(), error.unwrap_or_else(other))
+        self.secrets.scrub(error.unwrap_or_else(other))
     }
 
     fn not_sent(&self, error: reqwest::Error) -> ProviderError {
@@ -155,7 +173,7 @@ impl Remote {
 
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Remote").field("base", &self.base.as_str()).field("key", &self.key).finish()
+        f.debug_struct("Remote").field("base", &self.base.as_str()).field("secrets", &self.secrets).finish()
     }
 }
 
@@ -169,11 +187,4 @@ fn address(base: &str) -> Result<Url> {
         ));
     }
     Ok(url)
-}
-
-fn scrub(key: Option<&ApiKey>, error: ProviderError) -> ProviderError {
-    match key {
-        Some(key) => error.rephrase(|message| key.scrub(message)),
-        None => error,
-    }
 }

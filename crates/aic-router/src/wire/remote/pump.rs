@@ -3,9 +3,9 @@ use std::collections::VecDeque;
 use futures_util::{StreamExt, stream};
 
 use super::body::{Body, too_long};
-use super::scrub;
+use super::secrets::Secrets;
 use crate::wire::Decoder;
-use crate::{ApiKey, Event, EventStream, ProviderError};
+use crate::{Event, EventStream, ProviderError};
 
 /// The most that is read of one streamed answer, decompressed.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -16,12 +16,12 @@ pub(super) struct Pump {
     left: usize,
     decoder: Decoder,
     ready: VecDeque<Event>,
-    key: Option<ApiKey>,
+    secrets: Secrets,
 }
 
 impl Pump {
-    pub(super) fn new(body: Body, decoder: Decoder, key: Option<ApiKey>) -> Self {
-        Self { body: Some(body), left: ANSWER_BYTES_MAX, decoder, ready: VecDeque::new(), key }
+    pub(super) fn new(body: Body, decoder: Decoder, secrets: Secrets) -> Self {
+        Self { body: Some(body), left: ANSWER_BYTES_MAX, decoder, ready: VecDeque::new(), secrets }
     }
 
     pub(super) fn into_stream(self) -> EventStream {
@@ -35,7 +35,7 @@ impl Pump {
             }
             if let Err(error) = self.receive().await? {
                 self.body = None;
-                return Some(Err(scrub(self.key.as_ref(), error)));
+                return Some(Err(self.secrets.scrub(error)));
             }
         }
     }
