@@ -17,7 +17,7 @@ pub struct OpenAiBuilder {
     base_url: String,
     name: Option<String>,
     kind: ProviderKind,
-    api: OpenAiApi,
+    api: Option<OpenAiApi>,
     key: Option<ApiKey>,
     headers: Vec<(String, ApiKey)>,
     models: Vec<ModelInfo>,
@@ -30,7 +30,7 @@ impl OpenAiBuilder {
             base_url,
             name: None,
             kind: ProviderKind::Cloud,
-            api: OpenAiApi::default(),
+            api: None,
             key: None,
             headers: Vec::new(),
             models: Vec::new(),
@@ -50,9 +50,13 @@ impl OpenAiBuilder {
         self
     }
 
-    /// Which protocol the server is asked in. Defaults to [`OpenAiApi::ChatCompletions`], for OpenAI itself too.
+    /// Which protocol the server is asked in.
+    ///
+    /// Defaults to [`OpenAiApi::ChatCompletions`]; for OpenAI itself, in Azure too, to
+    /// [`OpenAiApi::Responses`], but for sounds, and for stop texts to a model that does not think: only Chat
+    /// Completions takes those.
     pub fn api(mut self, api: OpenAiApi) -> Self {
-        self.api = api;
+        self.api = Some(api);
         self
     }
 
@@ -137,7 +141,9 @@ impl OpenAiBuilder {
             (false, false) => described(self.models, |name| find(listed, name)),
         };
         if models.is_empty() {
-            return Err(Error::Config(format!("`{name}` has no model; name one with `model`")));
+            return Err(Error::Config(format!(
+                "`{name}` has no model; name one with `model`, or list them with `connect`"
+            )));
         }
         if dialect == Dialect::OpenAi {
             models = models.into_iter().map(family::with_abilities).collect();

@@ -1,8 +1,8 @@
 //! What follows from whose server it is, and from the names of OpenAI's models.
 
-use super::OPENAI_HOST;
+use super::{OPENAI_HOST, OpenAiApi};
 use crate::wire::openai::Dialect;
-use crate::{Ability, ModelInfo};
+use crate::{Ability, ChatRequest, ModelInfo};
 
 /// How the server at `host` speaks. OpenAI's own are also its regions, as `eu.api.openai.com`, and Azure's.
 pub(super) fn dialect(host: &str) -> Dialect {
@@ -11,6 +11,18 @@ pub(super) fn dialect(host: &str) -> Dialect {
         Dialect::OpenAi
     } else {
         Dialect::Compatible
+    }
+}
+
+/// The protocol for one request, where the user has not chosen.
+///
+/// A model that thinks takes stop texts in neither protocol, so it is not asked by the lesser for them.
+pub(super) fn api(dialect: Dialect, model: &ModelInfo, request: &ChatRequest) -> OpenAiApi {
+    let stops = !request.stop.is_empty() && model.ability(Ability::Reasoning) != Some(true);
+    let hears = request.needs().any(|needed| needed == Ability::Audio);
+    match dialect {
+        Dialect::OpenAi if !stops && !hears => OpenAiApi::Responses,
+        Dialect::OpenAi | Dialect::Compatible => OpenAiApi::ChatCompletions,
     }
 }
 
@@ -40,6 +52,7 @@ fn thinks(name: &str) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Media, Message};
 
     #[test]
     fn dialect_follows_from_the_host() {
@@ -48,6 +61,24 @@ mod tests {
         }
         for other in ["localhost", "notapi.openai.com.example", "xapi.openai.com"] {
             assert_eq!(dialect(other), Dialect::Compatible, "{other}");
+        }
+    }
+
+    #[test]
+    fn openai_is_asked_by_chat_completions_only_for_what_no_response_has() {
+        let asked = |dialect, model: &str, request| api(dialect, &with_abilities(model.into()), request);
+        let (hi, stop) = (ChatRequest::user("hi"), ChatRequest::user("hi").stop("x"));
+        let sound = ChatRequest::new(vec![Message::user("").audio(Media::bytes("audio/wav", "WAV"))]);
+        let cases = [
+            ("gpt-5.5", &hi, OpenAiApi::Responses),
+            ("gpt-5.5", &stop, OpenAiApi::Responses),
+            ("gpt-4o", &hi, OpenAiApi::Responses),
+            ("gpt-4o", &stop, OpenAiApi::ChatCompletions),
+            ("gpt-4o-audio-preview", &sound, OpenAiApi::ChatCompletions),
+        ];
+        for (model, request, api) in cases {
+            assert_eq!(asked(Dialect::OpenAi, model, request), api, "{model} {request:?}");
+            assert_eq!(asked(Dialect::Compatible, model, request), OpenAiApi::ChatCompletions);
         }
     }
 

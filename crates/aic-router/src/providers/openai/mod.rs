@@ -40,16 +40,18 @@ const OPENAI_HOST: &str = "api.openai.com";
 pub struct OpenAi {
     info: ProviderInfo,
     remote: Remote,
-    api: OpenAiApi,
+    api: Option<OpenAiApi>,
     dialect: Dialect,
 }
 
 /// Which of OpenAI's two protocols a server is asked in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OpenAiApi {
-    /// `chat/completions`, which every compatible server has. What OpenAI's models think stays hidden.
-    #[default]
+    /// `chat/completions`, which every compatible server has.
+    ///
+    /// What OpenAI's models think is lost between tool calls here, and those since GPT-5.4 take no tools unless
+    /// they are told not to think.
     ChatCompletions,
     /// `responses`, in which OpenAI's models go on from what they thought while they call tools.
     ///
@@ -59,7 +61,7 @@ pub enum OpenAiApi {
 }
 
 impl OpenAi {
-    /// OpenAI itself, with the models of the price table, by Chat Completions.
+    /// OpenAI itself, with the models of the price table.
     ///
     /// # Errors
     /// [`Error::Config`](crate::Error::Config) if no header may hold the key.
@@ -90,15 +92,16 @@ impl Provider for OpenAi {
 
     async fn chat(&self, model: &str, request: &ChatRequest) -> Result<EventStream, ProviderError> {
         let model = self.model(model)?;
-        match self.api {
+        match self.api.unwrap_or_else(|| family::api(self.dialect, model, request)) {
             OpenAiApi::ChatCompletions => {
                 let body = chat_body(model, request, self.dialect)?;
                 let decoder = Decoder::new(Framing::Sse, OpenAiChunks::answering(request));
                 self.remote.events("chat/completions", &body, decoder).await
             }
             OpenAiApi::Responses => {
-                let body = responses::chat_body(model, request)?;
-                let decoder = Decoder::new(Framing::Sse, ResponsesEvents::answering(request));
+                let host = self.remote.host();
+                let body = responses::chat_body(model, request, host)?;
+                let decoder = Decoder::new(Framing::Sse, ResponsesEvents::answering(request, host));
                 self.remote.events("responses", &body, decoder).await
             }
         }

@@ -2,22 +2,26 @@
 
 use serde_json::{Value, json};
 
-use super::WIRE;
+use super::echoed;
 use crate::wire::openai::{effort, image_url, optional, result_text, unsupported};
 use crate::{
     Ability, ChatRequest, Message, ModelInfo, Part, ProviderError, ResponseFormat, Role, Thinking, Tool,
     ToolCall, ToolChoice, ToolResult,
 };
 
-/// The body of a chat. There are no stop texts, seed, penalties or `top_k` on this wire.
+/// The body of a chat to the server at `host`. There are no stop texts, seed, penalties or `top_k` on this wire.
 ///
 /// # Errors
 /// [`Unsupported`](crate::ErrorKind::Unsupported) for a sound, and for a picture that is not the user's.
-pub(crate) fn chat_body(model: &ModelInfo, request: &ChatRequest) -> Result<Value, ProviderError> {
+pub(crate) fn chat_body(
+    model: &ModelInfo,
+    request: &ChatRequest,
+    host: &str,
+) -> Result<Value, ProviderError> {
     let body = optional([
         ("model", Some(model.name.as_str().into())),
         ("instructions", request.system_text().map(Value::from)),
-        ("input", Some(input(request)?.into())),
+        ("input", Some(input(request, host)?.into())),
         ("stream", Some(true.into())),
         ("store", Some(false.into())),
         ("include", sealed_thoughts(model)),
@@ -50,10 +54,10 @@ fn samples(model: &ModelInfo) -> bool {
     model.ability(Ability::Sampling) != Some(false)
 }
 
-fn input(request: &ChatRequest) -> Result<Vec<Value>, ProviderError> {
+fn input(request: &ChatRequest, host: &str) -> Result<Vec<Value>, ProviderError> {
     let mut input = Vec::new();
     for message in request.messages.iter().filter(|message| message.role != Role::System) {
-        input.extend(items(message)?);
+        input.extend(items(message, host)?);
     }
     Ok(input)
 }
@@ -61,11 +65,11 @@ fn input(request: &ChatRequest) -> Result<Vec<Value>, ProviderError> {
 /// The items of a message, in its order; neighbouring texts and pictures are one item.
 ///
 /// A thought that nothing follows is left out: the server refuses one without what it led to.
-fn items(message: &Message) -> Result<Vec<Value>, ProviderError> {
+fn items(message: &Message, host: &str) -> Result<Vec<Value>, ProviderError> {
     let mut items = Vec::new();
     for part in &message.parts {
         match part {
-            Part::Thinking(thinking) => items.extend(thought(thinking)),
+            Part::Thinking(thinking) => items.extend(thought(thinking, host)),
             Part::ToolCall(call) => items.push(call_item(call)),
             Part::ToolResult(result) => items.push(result_item(result)),
             said => say(&mut items, message.role, content(message.role, said)?),
@@ -102,9 +106,9 @@ fn content(role: Role, part: &Part) -> Result<Value, ProviderError> {
     }
 }
 
-/// The item a thought came in; thoughts of other protocols are left out.
-fn thought(thinking: &Thinking) -> Option<Value> {
-    thinking.echo.as_ref()?.of(WIRE).cloned()
+/// The item a thought came in; thoughts of other protocols and servers are left out.
+fn thought(thinking: &Thinking, host: &str) -> Option<Value> {
+    echoed(thinking.echo.as_ref()?, host).cloned()
 }
 
 fn call_item(call: &ToolCall) -> Value {
@@ -150,21 +154,26 @@ fn text_format(format: &ResponseFormat) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::responses::echo;
     use crate::{Echo, ErrorKind, Media, ReasoningEffort};
 
-    fn thinking(wire: &str) -> Part {
+    const HOST: &str = "api.openai.com";
+
+    fn thinking(seal: impl Fn(&Value) -> Echo) -> Part {
         let item = json!({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "x"});
-        Part::Thinking(Thinking { text: "hm".into(), echo: Some(Echo::new(wire, item)) })
+        Part::Thinking(Thinking { text: "hm".into(), echo: Some(seal(&item)) })
     }
 
     #[test]
     fn whole_conversation_becomes_its_body() {
+        let own = thinking(|item| echo(HOST, item));
         let calls = [ToolCall::new("c1", "look", "{\"at\":1}"), ToolCall::new("c2", "hear", "{}")];
-        let answer = Message::new(Role::Assistant, vec![thinking(WIRE), Part::Text("Let me.".into())])
+        let answer = Message::new(Role::Assistant, vec![own.clone(), Part::Text("Let me.".into())])
             .part(Part::ToolCall(calls[0].clone()))
-            .part(thinking("anthropic"))
+            .part(thinking(|item| Echo::new("anthropic", item.clone())))
+            .part(thinking(|item| echo("elsewhere", item)))
             .part(Part::ToolCall(calls[1].clone()))
-            .part(thinking(WIRE));
+            .part(own);
         let results = Message::tool([
             ToolResult::new(&calls[0], "a cat"),
             ToolResult::failed(&calls[1], "no microphone"),
@@ -210,7 +219,7 @@ mod tests {
             "temperature": 0.5,
             "top_p": 0.25,
         });
-        assert_eq!(chat_body(&"gpt-5.5".into(), &request).unwrap(), expected);
+        assert_eq!(chat_body(&"gpt-5.5".into(), &request, HOST).unwrap(), expected);
     }
 
     #[test]
@@ -218,7 +227,7 @@ mod tests {
         let model = ModelInfo::chat("m").cannot(Ability::Reasoning).cannot(Ability::Sampling);
         let request = ChatRequest::user("hi").reasoning(ReasoningEffort::High).temperature(0.5).top_p(0.5);
 
-        let body = chat_body(&model, &request.stop("x").seed(1).top_k(1)).unwrap();
+        let body = chat_body(&model, &request.stop("x").seed(1).top_k(1), HOST).unwrap();
 
         let input =
             json!([{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]}]);
@@ -232,7 +241,7 @@ mod tests {
             Message::assistant("").image(Media::url("https://x/y.png")),
         ];
         for message in cases {
-            let error = chat_body(&"m".into(), &ChatRequest::new(vec![message])).unwrap_err();
+            let error = chat_body(&"m".into(), &ChatRequest::new(vec![message]), HOST).unwrap_err();
             assert_eq!(*error.kind(), ErrorKind::Unsupported, "{error}");
         }
     }

@@ -2,23 +2,24 @@
 
 use std::collections::VecDeque;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::WIRE;
+use super::echo;
 use crate::wire::openai::{Calls, Fragment};
 use crate::wire::{Protocol, fault, parse};
-use crate::{ChatRequest, Echo, ErrorKind, Event, FinishReason, ProviderError, Thinking, Usage};
+use crate::{ChatRequest, ErrorKind, Event, FinishReason, ProviderError, Thinking, Usage};
 
 /// Reads a stream of typed events; one of `response.completed`, `.incomplete` and `.failed` is its end.
 #[derive(Debug, Default)]
 pub(crate) struct ResponsesEvents {
     calls: Calls,
+    host: String,
 }
 
 impl ResponsesEvents {
-    /// Reads the answer to `request`.
-    pub(crate) fn answering(request: &ChatRequest) -> Self {
-        Self { calls: Calls::after(request) }
+    /// Reads the answer to `request` of the server at `host`.
+    pub(crate) fn answering(request: &ChatRequest, host: &str) -> Self {
+        Self { calls: Calls::after(request), host: host.to_owned() }
     }
 }
 
@@ -66,7 +67,7 @@ impl ResponsesEvents {
         let item = &event["item"];
         match item["type"].as_str() {
             Some("function_call") => self.called(event, events)?,
-            Some("reasoning") => events.extend(echo(item).map(Event::Thinking)),
+            Some("reasoning") => events.extend(kept(item).map(|item| sealed(&self.host, &item))),
             _ => {}
         }
         Ok(())
@@ -123,17 +124,24 @@ fn arguments(event: &Value) -> Fragment<'_> {
     Fragment { index, arguments: text(&event["delta"]), ..Fragment::default() }
 }
 
-/// The item of a thought, if it can be given back: sealed, or with the thought itself as open models have it.
+fn sealed(host: &str, item: &Value) -> Event {
+    Event::Thinking(Thinking { text: String::new(), echo: Some(echo(host, item)) })
+}
+
+/// What to keep of a thought's item, if it can be given back: sealed, or open as servers of open models have it.
 ///
-/// Only the fields an input may have: `status` is refused there, and so is a `content` of null.
-fn echo(item: &Value) -> Option<Thinking> {
-    let field =
-        |name: &&str| Some(((*name).to_owned(), item.get(*name).filter(|value| !value.is_null())?.clone()));
-    let mut kept: Map<String, Value> =
-        ["type", "id", "content", "encrypted_content"].iter().filter_map(field).collect();
-    let useful = kept.contains_key("content") || kept.contains_key("encrypted_content");
-    kept.insert("summary".into(), item["summary"].as_array().cloned().unwrap_or_default().into());
-    useful.then(|| Thinking { text: String::new(), echo: Some(Echo::new(WIRE, kept)) })
+/// Only the fields an input may have: OpenAI refuses `status` there, and `content` if there is any of it.
+fn kept(item: &Value) -> Option<Value> {
+    let mut kept = json!({"type": "reasoning", "id": item["id"], "summary": item["summary"]});
+    if let Some(seal) = item["encrypted_content"].as_str() {
+        kept["encrypted_content"] = seal.into();
+    } else {
+        kept["content"] = item["content"].as_array().filter(|content| !content.is_empty())?.clone().into();
+    }
+    if !kept["summary"].is_array() {
+        kept["summary"] = json!([]);
+    }
+    Some(kept)
 }
 
 fn why_incomplete(response: &Value) -> FinishReason {
@@ -190,7 +198,8 @@ event: response.output_text.done\ndata: {\"type\":\"response.output_text.done\",
 event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"status\":\"completed\",\"usage\":{\"input_tokens\":9,\"input_tokens_details\":{\"cached_tokens\":4},\"output_tokens\":7,\"output_tokens_details\":{\"reasoning_tokens\":5}}}}\n\n";
 
     fn decoder() -> Decoder {
-        Decoder::new(Framing::Sse, ResponsesEvents::default())
+        let request = ChatRequest::user("hi");
+        Decoder::new(Framing::Sse, ResponsesEvents::answering(&request, "api.openai.com"))
     }
 
     fn stream(events: &[Value]) -> String {
@@ -224,16 +233,15 @@ event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{
 
     #[test]
     fn events_become_thoughts_text_usage_and_end() {
-        let sealed = json!({"type": "reasoning", "id": "rs_1", "encrypted_content": "x",
+        let item = json!({"type": "reasoning", "id": "rs_1", "encrypted_content": "x",
             "summary": [{"type": "summary_text", "text": "Hm"}]});
-        let echo = Thinking { text: String::new(), echo: Some(Echo::new(WIRE, sealed)) };
         let usage =
             Usage { input: 9, cached_input: Some(4), output: 7, reasoning: Some(5), ..Usage::default() };
 
         let events = decode(decoder, HELLO).unwrap();
 
         assert_eq!(events[..3], ["Hm", "\n\n", "ah"].map(thought));
-        assert_eq!(events[3], Event::Thinking(echo));
+        assert_eq!(events[3], sealed("api.openai.com", &item));
         assert_eq!(events[4..6], ["Hé", "llo"].map(|text| Event::Text(text.into())));
         assert_eq!(events[6..], [Event::Usage(usage), Event::End(FinishReason::Stop)]);
     }
@@ -255,6 +263,8 @@ event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{
             item("done", 0, &call("a", "look", "{\"at\":1}")),
             item("done", 1, &call("b", "hear", "{}")),
             item("done", 2, &call("", "smell", "{}")),
+            item("added", 3, &call("d", "taste", "")),
+            item("done", 3, &call("d", "taste", "[]")),
             completed(),
         ]);
 
@@ -265,6 +275,7 @@ event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{
             ToolCall::new("a", "look", "{\"at\":1}"),
             ToolCall::new("b", "hear", "{}"),
             ToolCall::new("call_3", "smell", "{}"),
+            ToolCall::new("d", "taste", "[]"),
         ];
         assert_eq!(calls(events), expected);
     }
@@ -297,11 +308,15 @@ event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{
     }
 
     #[test]
-    fn thought_that_cannot_be_given_back_has_no_echo() {
-        assert_eq!(echo(&json!({"type": "reasoning", "id": "rs_1", "encrypted_content": null})), None);
+    fn thought_that_cannot_be_given_back_is_not_kept() {
         let open = json!({"type": "reasoning", "id": "rs_1", "summary": [],
             "content": [{"type": "reasoning_text", "text": "Hm"}]});
-        assert_eq!(echo(&open).unwrap().echo, Some(Echo::new(WIRE, open)));
+
+        assert_eq!(kept(&open), Some(open));
+        for empty in [json!({"id": "rs_1", "encrypted_content": null}), json!({"id": "rs_1", "content": []})]
+        {
+            assert_eq!(kept(&empty), None);
+        }
     }
 
     #[test]
