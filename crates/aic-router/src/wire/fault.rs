@@ -21,9 +21,9 @@ pub(crate) fn from_response(status: u16, retry_after: Option<Duration>, body: &[
     ProviderError::new(kind, format!("status {status}{}", fault.words()))
 }
 
-/// The error in a message that came under a success status, if it is one.
+/// The error in a message that came under a success status, if it is one, in a list or not.
 pub(crate) fn in_message(message: &Value) -> Result<(), ProviderError> {
-    if message.get("error").is_none_or(Value::is_null) {
+    if message.get(0).unwrap_or(message).get("error").is_none_or(Value::is_null) {
         return Ok(());
     }
     let fault = Fault::of(message);
@@ -32,8 +32,13 @@ pub(crate) fn in_message(message: &Value) -> Result<(), ProviderError> {
     Err(ProviderError::new(kind, format!("an error within the answer{}", fault.words())))
 }
 
-/// Reads `retry-after-ms`, or `retry-after` in seconds or as a date.
+/// How long a server's headers ask to wait: `retry-after-ms`, or `retry-after` in seconds or as a date, or else
+/// until the last of the limits that are used up is restored.
 pub(crate) fn retry_after(header: impl Fn(&str) -> Option<String>, now: SystemTime) -> Option<Duration> {
+    asked(&header, now).or_else(|| restored(&header, now))
+}
+
+fn asked(header: &impl Fn(&str) -> Option<String>, now: SystemTime) -> Option<Duration> {
     let number = |text: String, unit: f64| {
         let seconds = text.trim().parse::<f64>().ok()? * unit;
         Duration::try_from_secs_f64(seconds).ok()
@@ -44,6 +49,22 @@ pub(crate) fn retry_after(header: impl Fn(&str) -> Option<String>, now: SystemTi
     let text = header("retry-after")?;
     let date = || httpdate::parse_http_date(text.trim()).ok();
     number(text.clone(), 1.0).or_else(|| Some(date()?.duration_since(now).unwrap_or_default()))
+}
+
+/// The longest wait among the limits of which nothing remains. A reset at once, as Azure sends, says nothing.
+fn restored(header: &impl Fn(&str) -> Option<String>, now: SystemTime) -> Option<Duration> {
+    let used_up = |name: &String| header(name).is_some_and(|left| left.trim() == "0");
+    let until = |text: String| humantime::parse_rfc3339(text.trim()).ok()?.duration_since(now).ok();
+    let lasting = |text: String| humantime::parse_duration(text.trim()).ok();
+    let anthropic = ["requests", "tokens", "input-tokens", "output-tokens"].into_iter().filter_map(|limit| {
+        used_up(&format!("anthropic-ratelimit-{limit}-remaining")).then_some(())?;
+        until(header(&format!("anthropic-ratelimit-{limit}-reset"))?)
+    });
+    let openai = ["requests", "tokens"].into_iter().filter_map(|limit| {
+        used_up(&format!("x-ratelimit-remaining-{limit}")).then_some(())?;
+        lasting(header(&format!("x-ratelimit-reset-{limit}"))?)
+    });
+    anthropic.chain(openai).max().filter(|wait| !wait.is_zero())
 }
 
 fn by_status(status: u16, retry_after: Option<Duration>) -> ErrorKind {
@@ -81,10 +102,12 @@ impl Fault {
             Some(error) => error,
             None => return Self::default(),
         };
-        let names = ["type", "code", "status"].map(|field| error[field].as_str().map(str::to_lowercase));
+        let named = ["type", "code", "status"].map(|field| &error[field]).into_iter();
+        let names = named.chain([&error["details"]["error_code"]]);
+        let names = names.filter_map(|name| name.as_str().map(str::to_lowercase));
         let details = error["details"].as_array().map_or(&[][..], Vec::as_slice);
         Self {
-            names: names.into_iter().flatten().collect(),
+            names: names.collect(),
             code: error["code"].as_u64().and_then(|code| code.try_into().ok()),
             message: error["message"].as_str().unwrap_or_default().into(),
             retry_delay: details.iter().find_map(retry_delay),
@@ -99,7 +122,8 @@ impl Fault {
         let says = |phrases: &[&str]| phrases.iter().any(|phrase| message.contains(phrase));
         Some(if name(&["context_length_exceeded", "exceed_context_size_error"]) || says(TOO_LONG) {
             ErrorKind::ContextTooLong
-        } else if self.daily || name(&["insufficient_quota", "billing_error"]) || says(&["credit balance"]) {
+        } else if self.daily || name(NOTHING_LEFT) || says(&["credit balance", "specified api usage limits"])
+        {
             ErrorKind::QuotaExhausted
         } else if name(&["content_policy_violation", "content_filter"]) {
             ErrorKind::ContentPolicy
@@ -136,7 +160,10 @@ const TOO_LONG: &[&str] = &[
     "available context size",
     "input token count",
     "exceeds the maximum number of tokens",
+    "exceed context limit",
 ];
+
+const NOTHING_LEFT: &[&str] = &["insufficient_quota", "billing_error", "enforced_spend_limit_reached"];
 
 const WRONG_KEY: &[&str] =
     &["invalid_api_key", "authentication_error", "permission_error", "unauthenticated", "permission_denied"];
@@ -187,6 +214,17 @@ mod tests {
             (429, json!({"error": {"code": "insufficient_quota"}}), ErrorKind::QuotaExhausted),
             (429, delayed, limited(34)),
             (429, daily, ErrorKind::QuotaExhausted),
+            (
+                429,
+                json!({"error": {"type": "rate_limit_error", "details": {"error_code": "enforced_spend_limit_reached"}}}),
+                ErrorKind::QuotaExhausted,
+            ),
+            (
+                400,
+                json!({"error": {"type": "invalid_request_error",
+                    "message": "input length and `max_tokens` exceed context limit: 9 + 9 > 10"}}),
+                ErrorKind::ContextTooLong,
+            ),
             (500, json!(null), ErrorKind::Transient),
             (503, json!({"error": "server busy, please try again"}), busy.clone()),
             (529, json!({"type": "error", "error": {"type": "overloaded_error"}}), busy),
@@ -203,6 +241,7 @@ mod tests {
         assert!(in_message(&json!({"choices": [], "error": null})).is_ok());
         let error = in_message(&json!({"error": {"code": 503, "message": "later"}})).unwrap_err();
         assert_eq!(error.to_string(), "overloaded: an error within the answer: later");
+        assert!(in_message(&json!([{"error": {"code": 500}}])).is_err() && in_message(&json!([])).is_ok());
     }
 
     #[test]
@@ -219,5 +258,36 @@ mod tests {
         for wrong in ["-1", "NaN", "1e300", "soon"] {
             assert_eq!(read("retry-after", wrong), None, "{wrong}");
         }
+    }
+    #[test]
+    fn limits_that_are_used_up_tell_how_long_to_wait() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let read = |headers: &[(&str, &str)]| {
+            let value = |name: &str| {
+                headers.iter().find(|(own, _)| *own == name).map(|(_, value)| (*value).to_owned())
+            };
+            retry_after(value, now)
+        };
+        let anthropic = [
+            ("anthropic-ratelimit-requests-remaining", "0"),
+            ("anthropic-ratelimit-requests-reset", "2023-11-14T22:13:25Z"),
+            ("anthropic-ratelimit-input-tokens-remaining", "0"),
+            ("anthropic-ratelimit-input-tokens-reset", "2023-11-14T22:13:50Z"),
+            ("anthropic-ratelimit-tokens-remaining", "1000"),
+            ("anthropic-ratelimit-tokens-reset", "2023-11-14T23:00:00Z"),
+        ];
+        let openai = [("x-ratelimit-remaining-tokens", "0"), ("x-ratelimit-reset-tokens", "6m0.5s")];
+        let azure = [
+            ("x-ratelimit-remaining-requests", "-1"),
+            ("x-ratelimit-reset-requests", "59s"),
+            ("x-ratelimit-remaining-tokens", "0"),
+            ("x-ratelimit-reset-tokens", "0"),
+        ];
+
+        assert_eq!(read(&anthropic), Some(Duration::from_secs(30)));
+        assert_eq!(read(&openai), Some(Duration::from_millis(360_500)));
+        assert_eq!(read(&azure), None);
+        assert_eq!(read(&[("retry-after", "2"), openai[0], openai[1]]), Some(Duration::from_secs(2)));
+        assert_eq!(read(&[openai[0], ("x-ratelimit-reset-tokens", "soon")]), None);
     }
 }
