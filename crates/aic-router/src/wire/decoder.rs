@@ -4,6 +4,7 @@ use bytes::BytesMut;
 use serde_json::Value;
 use sseer::parser::{RawEventLineOwned, parse_line_from_buffer};
 
+use super::stray::Stray;
 use crate::{ErrorKind, Event, ProviderError};
 
 /// The longest frame taken from a server.
@@ -22,6 +23,11 @@ pub(crate) enum Framing {
 pub(crate) trait Protocol: Send {
     /// Takes one message's data and appends the events in it; `End` only once the answer is whole.
     fn message(&mut self, data: &str, events: &mut VecDeque<Event>) -> Result<(), ProviderError>;
+
+    /// Takes the end of the body. Only a protocol without a last message of its own appends `End` here.
+    fn body_ended(&mut self, events: &mut VecDeque<Event>) {
+        let _ = events;
+    }
 }
 
 /// Turns a body's bytes into events, however they are cut into pieces.
@@ -31,13 +37,14 @@ pub(crate) struct Decoder {
     buffer: BytesMut,
     scanned: usize,
     data: String,
+    stray: Stray,
     ended: bool,
 }
 
 impl Decoder {
     pub(crate) fn new(framing: Framing, protocol: impl Protocol + 'static) -> Self {
-        let (buffer, data) = (BytesMut::new(), String::new());
-        Self { framing, protocol: Box::new(protocol), buffer, scanned: 0, data, ended: false }
+        let (buffer, data, stray) = (BytesMut::new(), String::new(), Stray::default());
+        Self { framing, protocol: Box::new(protocol), buffer, scanned: 0, data, stray, ended: false }
     }
 
     pub(crate) fn framing(&self) -> Framing {
@@ -71,7 +78,12 @@ impl Decoder {
     ///
     /// A last message without its line break still counts; a piece of one does not.
     pub(crate) fn finish(&mut self, events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
-        let _incomplete = self.feed(b"\n\n\n", events);
+        let whole = self.feed(b"\n\n\n", events).is_ok();
+        if whole && !self.ended {
+            self.stray.fault()?;
+            self.protocol.body_ended(events);
+            self.ended = matches!(events.back(), Some(Event::End(_)));
+        }
         if self.ended {
             return Ok(());
         }
@@ -99,6 +111,9 @@ impl Decoder {
                 }
                 RawEventLineOwned::Field { field_name, field_value: Some(value) } if field_name == "data" => {
                     self.add(utf8(&value)?);
+                }
+                RawEventLineOwned::Field { field_name, field_value } => {
+                    self.stray.add(&field_name, field_value.as_deref());
                 }
                 _ => {}
             }
@@ -143,7 +158,7 @@ fn malformed(message: impl Into<String>) -> ProviderError {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::FinishReason;
+    use crate::{Answer, Draft, FinishReason};
 
     /// Decodes `body` whole, and in two pieces cut at every byte, and one byte at a time: always the same.
     pub(crate) fn decode(decoder: impl Fn() -> Decoder, body: &str) -> Result<Vec<Event>, ErrorKind> {
@@ -163,6 +178,14 @@ pub(crate) mod tests {
             let result = run(decoder(), [&body.as_bytes()[..end]]);
             assert!(result.is_err(), "the first {end} bytes passed for the whole: {result:?}");
         }
+    }
+
+    /// The answer that events make.
+    pub(crate) fn answer(events: Vec<Event>) -> Answer {
+        let mut draft = Draft::default();
+        draft.add(Event::Start { provider: "p".into(), model: "m".into() });
+        events.into_iter().for_each(|event| draft.add(event));
+        draft.finish().expect("the events are whole")
     }
 
     fn run<'a>(
@@ -219,6 +242,19 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn error_told_outside_of_the_events_is_found_at_the_end() {
+        let error = "{\n  \"error\": {\r\n    \"code\": 503,\n    \"message\": \"full: later\"\n  }\n}";
+        for stray in [error.to_owned(), format!("[{error}\n]\n"), format!("nonsense\n{error}\n\n")] {
+            let body = format!("data: a\n\n{stray}");
+
+            let result = decode(|| Decoder::new(Framing::Sse, Plain), &body);
+
+            assert_eq!(result, Err(ErrorKind::Overloaded { retry_after: None }), "{stray}");
+        }
+        assert_eq!(decode(|| Decoder::new(Framing::Sse, Plain), "{\n}\n"), Err(ErrorKind::Truncated));
+    }
+
+    #[test]
     fn message_without_an_end_is_refused_once_it_is_too_long() {
         for (framing, start) in [(Framing::Sse, "data: "), (Framing::Ndjson, "")] {
             let mut decoder = Decoder::new(framing, Plain);
@@ -253,7 +289,7 @@ pub(crate) mod tests {
 
     /// Pieces of which messages of all protocols are made, and some that fit nowhere.
     fn pieces() -> impl proptest::strategy::Strategy<Value = String> {
-        const PIECES: [&str; 28] = [
+        const PIECES: [&str; 40] = [
             "data: ",
             "\n",
             "\n\n",
@@ -282,6 +318,18 @@ pub(crate) mod tests {
             "[DONE]",
             "\"text\"",
             "é",
+            "data: {\"type\":\"content_block_start\",\"content_block\":{\"type\":\"tool_use\",\"id\":\"a\",\"name\":\"b\"}}\n\n",
+            "data: {\"type\":\"content_block_start\",\"content_block\":{\"type\":\"thinking\",\"signature\":1}}\n\n",
+            "data: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"{\"}}\n\n",
+            "data: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"signature_delta\",\"signature\":\"s\"}}\n\n",
+            "data: {\"type\":\"content_block_stop\"}\n\n",
+            "data: {\"type\":\"message_stop\"}\n\n",
+            "data: {\"candidates\":[{\"content\":{\"parts\":[",
+            "{\"functionCall\":{\"name\":\"a\",\"args\":",
+            "\"thoughtSignature\":",
+            "]},\"finishReason\":\"STOP\"}]}\n\n",
+            "\"totalTokenCount\":",
+            "\"promptTokenCount\":",
         ];
         let piece = proptest::sample::select(&PIECES[..]);
         proptest::strategy::Strategy::prop_map(proptest::collection::vec(piece, 0..60), |pieces| {

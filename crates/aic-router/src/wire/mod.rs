@@ -3,6 +3,7 @@
 //! Everything but `remote` is free of I/O: it takes bytes and gives events.
 
 pub(crate) mod anthropic;
+mod arguments;
 mod decoder;
 pub(crate) mod fault;
 pub(crate) mod gemini;
@@ -10,5 +11,7 @@ pub(crate) mod ollama;
 pub(crate) mod openai;
 pub(crate) mod remote;
 pub(crate) mod responses;
+mod stray;
 
+pub(crate) use arguments::arguments;
 pub(crate) use decoder::{Decoder, Framing, Protocol, parse};
