@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 
-use super::vectors;
-use crate::wire::gemini::{GeminiParts, chat_body, embed_body, embeddings};
+use super::{known, vectors};
+use crate::wire::gemini::{BATCH_MAX, GeminiParts, chat_body, embed_body, embeddings};
 use crate::wire::remote::Remote;
 use crate::wire::{Decoder, Framing};
 use crate::{
@@ -9,7 +9,14 @@ use crate::{
     ProviderInfo, ProviderKind, Result, prices,
 };
 
-/// Google's Gemini models, text only.
+/// Google's Gemini models.
+///
+/// Pictures and sounds go as bytes, or as addresses that Google can fetch. A
+/// [`ReasoningEffort`](crate::ReasoningEffort) is a thinking level from Gemini 3 on and a budget in Gemini 2.5
+/// (1024, 8192 or 24,576 tokens); where a model cannot be told not to think, it thinks as little as it can. Of a
+/// seed the lower 31 bits are sent.
+///
+/// Calls that Gemini gives no id get one that the conversation does not have: `call_0`, `call_1` and so on.
 #[derive(Debug)]
 pub struct Gemini {
     info: ProviderInfo,
@@ -35,6 +42,12 @@ impl Gemini {
         Ok(Self { info: ProviderInfo { models, ..ProviderInfo::new("gemini", ProviderKind::Cloud) }, remote })
     }
 
+    /// Goes by this name, so that two keys can be used in one router. Defaults to `gemini`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.info.name = name.into();
+        self
+    }
+
     /// Has these models in place of those of the price table.
     pub fn models(mut self, models: impl IntoIterator<Item = ModelInfo>) -> Self {
         self.info.models = models.into_iter().collect();
@@ -50,12 +63,18 @@ impl Provider for Gemini {
 
     async fn chat(&self, model: &str, request: &ChatRequest) -> Result<EventStream, ProviderError> {
         let path = format!("models/{model}:streamGenerateContent?alt=sse");
-        let decoder = Decoder::new(Framing::Sse, GeminiParts::default());
-        self.remote.events(&path, &chat_body(request), decoder).await
+        let body = chat_body(&known(&self.info, model), request)?;
+        let decoder = Decoder::new(Framing::Sse, GeminiParts::answering(request));
+        self.remote.events(&path, &body, decoder).await
     }
 
     async fn embed(&self, model: &str, request: &EmbedRequest) -> Result<Embeddings, ProviderError> {
         let path = format!("models/{model}:batchEmbedContents");
-        vectors(&self.remote.post(&path, &embed_body(model, request)).await?, embeddings)
+        let mut all = Vec::with_capacity(request.inputs.len());
+        for inputs in request.inputs.chunks(BATCH_MAX) {
+            let answer = self.remote.post(&path, &embed_body(model, request, inputs)).await?;
+            all.extend(vectors(&answer, embeddings)?.vectors);
+        }
+        Ok(Embeddings::new(all, None))
     }
 }
