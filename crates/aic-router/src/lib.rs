@@ -107,7 +107,6 @@ pub use event::{Event, FinishReason, Usage};
 pub use explain::{Candidate, Explanation, Later, Refusal};
 pub use failure::{ErrorKind, NextStep, ProviderError};
 pub use feedback::Feedback;
-pub use http::{Http, HttpBuilder, Proxy};
 pub use key::ApiKey;
 pub use latency::ExpectedLatency;
 pub use limit::RateLimit;
