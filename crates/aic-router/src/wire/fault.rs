@@ -133,7 +133,10 @@ impl Fault {
             ErrorKind::Overloaded { retry_after }
         } else if name(&["rate_limit_error", "rate_limit_exceeded", "resource_exhausted"]) {
             ErrorKind::RateLimited { retry_after }
-        } else if name(&["model_not_found", "not_found_error", "not_found"]) {
+        } else if says(&["does not support"]) {
+            ErrorKind::Unsupported
+        } else if name(&["model_not_found", "not_found_error", "not_found"]) || says(&["file does not exist"])
+        {
             ErrorKind::ModelNotFound
         } else if name(&["timeout_error", "deadline_exceeded"]) {
             ErrorKind::Timeout
@@ -210,7 +213,9 @@ mod tests {
             (400, json!({"error": {"code": "content_policy_violation"}}), ErrorKind::ContentPolicy),
             (400, json!({"error": {"type": "invalid_request_error"}}), ErrorKind::BadRequest),
             (401, json!(null), ErrorKind::Auth),
+            (400, json!({"error": "\"x:8b\" does not support tools"}), ErrorKind::Unsupported),
             (404, json!({"error": "model 'x' not found"}), ErrorKind::ModelNotFound),
+            (500, json!({"error": "pull model manifest: file does not exist"}), ErrorKind::ModelNotFound),
             (429, json!({"error": {"code": "insufficient_quota"}}), ErrorKind::QuotaExhausted),
             (429, delayed, limited(34)),
             (429, daily, ErrorKind::QuotaExhausted),
