@@ -1,23 +1,9 @@
 use std::collections::VecDeque;
 
-use bytes::BytesMut;
 use serde_json::Value;
-use sseer::parser::{RawEventLineOwned, parse_line_from_buffer};
 
-use super::stray::Stray;
+use super::frames::{Frames, Framing};
 use crate::{ErrorKind, Event, ProviderError};
-
-/// The longest frame taken from a server.
-const FRAME_BYTES_MAX: usize = 1 << 20;
-
-/// How messages are told apart in a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Framing {
-    /// [Server-sent events](https://html.spec.whatwg.org/multipage/server-sent-events.html).
-    Sse,
-    /// One JSON document per line.
-    Ndjson,
-}
 
 /// What a provider's messages mean.
 pub(crate) trait Protocol: Send {
@@ -30,25 +16,20 @@ pub(crate) trait Protocol: Send {
     }
 }
 
-/// Turns a body's bytes into events, however they are cut into pieces.
+/// Turns a body's bytes into events.
 pub(crate) struct Decoder {
-    framing: Framing,
+    frames: Frames,
     protocol: Box<dyn Protocol>,
-    buffer: BytesMut,
-    scanned: usize,
-    data: String,
-    stray: Stray,
     ended: bool,
 }
 
 impl Decoder {
     pub(crate) fn new(framing: Framing, protocol: impl Protocol + 'static) -> Self {
-        let (buffer, data, stray) = (BytesMut::new(), String::new(), Stray::default());
-        Self { framing, protocol: Box::new(protocol), buffer, scanned: 0, data, stray, ended: false }
+        Self { frames: Frames::new(framing), protocol: Box::new(protocol), ended: false }
     }
 
     pub(crate) fn framing(&self) -> Framing {
-        self.framing
+        self.frames.framing()
     }
 
     /// Whether the answer is whole.
@@ -61,26 +42,18 @@ impl Decoder {
         if self.ended {
             return Ok(());
         }
-        self.buffer.extend_from_slice(bytes);
-        while !self.ended {
-            let Some(message) = self.next_message()? else {
-                break;
-            };
-            self.handle(&message, events)?;
-        }
-        if self.buffer.len() + self.data.len() > FRAME_BYTES_MAX {
-            return Err(malformed(format!("a message is longer than {FRAME_BYTES_MAX} bytes")));
-        }
-        Ok(())
+        self.frames.push(bytes);
+        self.drain(events)
     }
 
     /// Takes the end of the body.
     ///
     /// A last message without its line break still counts; a piece of one does not.
     pub(crate) fn finish(&mut self, events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
-        let whole = self.feed(b"\n\n\n", events).is_ok();
+        self.frames.end();
+        let whole = self.drain(events).is_ok();
         if whole && !self.ended {
-            self.stray.fault()?;
+            self.frames.stray_fault()?;
             self.protocol.body_ended(events);
             self.ended = matches!(events.back(), Some(Event::End(_)));
         }
@@ -90,55 +63,15 @@ impl Decoder {
         Err(ProviderError::new(ErrorKind::Truncated, "the body ended before the answer did"))
     }
 
-    fn handle(&mut self, message: &str, events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
-        self.protocol.message(message, events)?;
-        self.ended = matches!(events.back(), Some(Event::End(_)));
+    fn drain(&mut self, events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
+        while !self.ended {
+            let Some(message) = self.frames.next_message()? else {
+                break;
+            };
+            self.protocol.message(&message, events)?;
+            self.ended = matches!(events.back(), Some(Event::End(_)));
+        }
         Ok(())
-    }
-
-    fn next_message(&mut self) -> Result<Option<String>, ProviderError> {
-        match self.framing {
-            Framing::Sse => self.next_sse(),
-            Framing::Ndjson => self.next_line(),
-        }
-    }
-
-    fn next_sse(&mut self) -> Result<Option<String>, ProviderError> {
-        while let Some(line) = parse_line_from_buffer(&mut self.buffer, &mut self.scanned) {
-            match line {
-                RawEventLineOwned::Empty if !self.data.is_empty() => {
-                    return Ok(Some(std::mem::take(&mut self.data)));
-                }
-                RawEventLineOwned::Field { field_name, field_value: Some(value) } if field_name == "data" => {
-                    self.add(utf8(&value)?);
-                }
-                RawEventLineOwned::Field { field_name, field_value } => {
-                    self.stray.add(&field_name, field_value.as_deref());
-                }
-                _ => {}
-            }
-        }
-        Ok(None)
-    }
-
-    fn add(&mut self, line: &str) {
-        if !self.data.is_empty() {
-            self.data.push('\n');
-        }
-        self.data.push_str(line);
-    }
-
-    fn next_line(&mut self) -> Result<Option<String>, ProviderError> {
-        while let Some(length) = self.buffer[self.scanned..].iter().position(|byte| *byte == b'\n') {
-            let line = self.buffer.split_to(self.scanned + length + 1);
-            self.scanned = 0;
-            let line = utf8(&line)?.trim();
-            if !line.is_empty() {
-                return Ok(Some(line.to_owned()));
-            }
-        }
-        self.scanned = self.buffer.len();
-        Ok(None)
     }
 }
 
@@ -147,17 +80,14 @@ pub(crate) fn parse(data: &str) -> Result<Value, ProviderError> {
     serde_json::from_str(data).map_err(|error| malformed("a message is not JSON").caused_by(error))
 }
 
-fn utf8(bytes: &[u8]) -> Result<&str, ProviderError> {
-    std::str::from_utf8(bytes).map_err(|error| malformed("a message is not UTF-8").caused_by(error))
-}
-
-fn malformed(message: impl Into<String>) -> ProviderError {
+pub(super) fn malformed(message: impl Into<String>) -> ProviderError {
     ProviderError::new(ErrorKind::Malformed, message)
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::wire::frames::FRAME_BYTES_MAX;
     use crate::{Answer, Draft, FinishReason};
 
     /// Decodes `body` whole, and in two pieces cut at every byte, and one byte at a time: always the same.

@@ -6,6 +6,7 @@ pub(crate) mod anthropic;
 mod arguments;
 mod decoder;
 pub(crate) mod fault;
+mod frames;
 pub(crate) mod gemini;
 pub(crate) mod ollama;
 pub(crate) mod openai;
@@ -14,4 +15,5 @@ pub(crate) mod responses;
 mod stray;
 
 pub(crate) use arguments::arguments;
-pub(crate) use decoder::{Decoder, Framing, Protocol, parse};
+pub(crate) use decoder::{Decoder, Protocol, parse};
+pub(crate) use frames::{Frames, Framing};
