@@ -119,7 +119,10 @@ pub use part::{Echo, Part, Thinking};
 pub use price::Price;
 pub use priority::{Constraints, Priority};
 pub use provider::{EventStream, ModelInfo, Provider, ProviderInfo, ProviderKind, Purpose, Warmth};
-pub use providers::{Anthropic, Gemini, Ollama, OpenAi, OpenAiApi, OpenAiBuilder};
+pub use providers::{
+    Anthropic, Gemini, LoadedModel, Ollama, OllamaBuilder, OllamaOptions, OpenAi, OpenAiApi, OpenAiBuilder,
+    PullProgress,
+};
 pub use quality::{ModelClass, Quality};
 pub use response_format::{ReasoningEffort, ResponseFormat};
 pub use router::{Router, RouterBuilder};

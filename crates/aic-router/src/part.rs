@@ -63,7 +63,7 @@ pub struct Thinking {
 /// or the thoughts themselves in a form only it can read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Echo {
-    /// The protocol it belongs to: `anthropic`, `gemini`, `responses`. Others leave it out.
+    /// The protocol it belongs to: `anthropic`, `gemini`, `ollama`, `responses`. Others leave it out.
     pub wire: String,
     /// What it is; only that protocol knows.
     pub data: Value,

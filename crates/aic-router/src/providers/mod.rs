@@ -7,7 +7,7 @@ mod openai;
 
 pub use anthropic::Anthropic;
 pub use gemini::Gemini;
-pub use ollama::Ollama;
+pub use ollama::{LoadedModel, Ollama, OllamaBuilder, OllamaOptions, PullProgress};
 pub use openai::{OpenAi, OpenAiApi, OpenAiBuilder};
 
 use serde_json::Value;

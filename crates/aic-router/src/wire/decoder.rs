@@ -213,7 +213,7 @@ pub(crate) mod tests {
             Decoder::new(Framing::Sse, anthropic::AnthropicEvents::default()),
             Decoder::new(Framing::Sse, gemini::GeminiParts::default()),
             Decoder::new(Framing::Sse, openai::OpenAiChunks::default()),
-            Decoder::new(Framing::Ndjson, ollama::OllamaLines),
+            Decoder::new(Framing::Ndjson, ollama::OllamaLines::default()),
         ]
     }
 

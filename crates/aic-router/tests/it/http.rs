@@ -1,12 +1,11 @@
 //! The providers against servers on loopback.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use aic_router::testing::provider_contract;
 use aic_router::{
-    Anthropic, ApiKey, ChatRequest, EmbedRequest, Error, ErrorKind, Gemini, ModelInfo, Ollama, OpenAi,
-    Provider, Router,
+    Anthropic, ApiKey, ChatRequest, EmbedRequest, Error, ErrorKind, Gemini, ModelInfo, OpenAi, Provider,
+    Router,
 };
 use serde_json::json;
 use wiremock::matchers::{body_partial_json, header, method, path, query_param};
@@ -26,8 +25,6 @@ const ANTHROPIC_HELLO: &str = "data: {\"type\":\"message_start\",\"message\":{\"
     data: {\"type\":\"message_stop\"}\n\n";
 const GEMINI_HELLO: &str =
     "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"Hello\"}]},\"finishReason\":\"STOP\"}]}\n\n";
-const OLLAMA_HELLO: &str = "{\"message\":{\"content\":\"Hello\"},\"done\":false}\n\
-    {\"message\":{\"content\":\"\"},\"done\":true,\"done_reason\":\"stop\",\"prompt_eval_count\":4,\"eval_count\":1}\n";
 
 fn sse(body: &str) -> ResponseTemplate {
     ResponseTemplate::new(200).set_body_raw(body.to_owned(), "text/event-stream")
@@ -106,37 +103,6 @@ async fn gemini_keeps_the_contract_and_its_key_out_of_the_address() {
     assert!(
         requests.iter().all(|r| r.headers["x-goog-api-key"] == CANARY && !r.url.as_str().contains(CANARY))
     );
-}
-
-#[tokio::test]
-async fn ollama_lists_its_models_keeps_the_contract_and_embeds() {
-    let lines = ResponseTemplate::new(200).set_body_raw(OLLAMA_HELLO, "application/x-ndjson");
-    let server = knowing("/api/chat", body_partial_json(json!({"model": "llama:8b"})), lines).await;
-    let tags = json!({"models": [{"name": "llama:8b"}, {"name": "nomic-embed-text"}]});
-    Mock::given(path("/api/tags"))
-        .respond_with(ResponseTemplate::new(200).set_body_json(tags))
-        .mount(&server)
-        .await;
-    let vectors = json!({"embeddings": [[0.5, 1.0]], "prompt_eval_count": 2});
-    Mock::given(path("/api/embed"))
-        .respond_with(ResponseTemplate::new(200).set_body_json(vectors))
-        .mount(&server)
-        .await;
-
-    let ollama = Ollama::connect(&server.uri()).await.unwrap();
-
-    provider_contract(&ollama).await;
-    let found = router(ollama).embed(EmbedRequest::new(["a text"])).await.unwrap();
-    assert_eq!((found.vectors, found.input_tokens), (vec![vec![0.5, 1.0]], Some(2)));
-}
-
-#[tokio::test]
-async fn ollama_that_is_not_there_is_told_with_its_address() {
-    let error = Ollama::connect("http://127.0.0.1:1").await.unwrap_err();
-
-    assert_eq!(error.kind(), Some(&ErrorKind::Unreachable));
-    assert!(error.to_string().contains("check that the server runs"), "{error}");
-    assert!(error.source().unwrap().to_string().contains("127.0.0.1:1"), "{error:?}");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod connections;
 mod fallback;
 mod http;
 mod http2_server;
+mod ollama;
 mod openai;
 mod promises;
 mod resume;

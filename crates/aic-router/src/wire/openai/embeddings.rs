@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{EmbedRequest, Embeddings};
 
 /// The body of a request for vectors.
-pub(crate) fn embed_body(model: &str, request: &EmbedRequest) -> Value {
+fn embed_body(model: &str, request: &EmbedRequest) -> Value {
     let mut body = json!({"model": model, "input": request.inputs});
     if let Some(dimensions) = request.dimensions {
         body["dimensions"] = dimensions.into();

@@ -13,6 +13,6 @@ mod phrase;
 pub(crate) use body::{Dialect, chat_body};
 pub(crate) use calls::{Calls, Fragment};
 pub(crate) use chunks::OpenAiChunks;
-pub(crate) use embeddings::{base64_body, embed_body, embeddings, vector};
+pub(crate) use embeddings::{base64_body, embeddings, vector};
 pub(crate) use models::models;
 pub(crate) use phrase::{effort, image_url, optional, result_text, unsupported};

@@ -1,6 +1,7 @@
 //! The HTTP client: one request out, a stream of events or a document back.
 
 mod body;
+mod lines;
 mod pump;
 mod secrets;
 
@@ -17,6 +18,8 @@ use super::{Decoder, Framing, fault};
 use crate::http::{Host, Http};
 use crate::{ApiKey, Error, ErrorKind, EventStream, ProviderError, Result};
 use body::Body;
+pub(crate) use lines::LineStream;
+use lines::Lines;
 use pump::Pump;
 use secrets::Secrets;
 
@@ -102,6 +105,14 @@ impl Remote {
             return Err(self.unexpected(body).await);
         }
         Ok(Pump::new(body, decoder, self.secrets.clone()).into_stream())
+    }
+
+    /// Posts `body` to `path` below the base, and reads the lines that come back, each of them a document.
+    /// One that reports an error ends the stream with it. Dropping the stream closes the connection.
+    pub(crate) async fn lines(&self, path: &str, body: &Value) -> Result<LineStream, ProviderError> {
+        let request =
+            |client: &Client| client.post(self.url(path)).header(ACCEPT_ENCODING, "identity").json(body);
+        Ok(Lines::new(self.send(request).await?, self.secrets.clone()).into_stream())
     }
 
     /// Posts `body` to `path` below the base, and reads the document that comes back.
