@@ -54,6 +54,8 @@ mod ability;
 mod backoff;
 #[cfg_attr(not(test), allow(dead_code, reason = "the router does not say everything yet"))]
 mod breaker;
+#[cfg_attr(not(test), allow(dead_code, reason = "the router does not spend by it yet"))]
+mod budget;
 mod chat;
 mod clock;
 mod embed;
@@ -67,6 +69,8 @@ mod feedback;
 mod gate;
 mod goal;
 mod http;
+#[allow(dead_code, reason = "the router does not hedge yet")]
+mod hedge;
 mod key;
 mod latency;
 #[allow(dead_code, reason = "the router does not take from it yet")]
@@ -99,6 +103,7 @@ mod wire;
 pub use self::http::{Http, HttpBuilder, Proxy};
 pub use ability::Ability;
 pub use breaker::BreakerState;
+pub use budget::SpendLimit;
 pub use chat::ChatRequest;
 pub use clock::{Clock, SystemClock};
 pub use embed::{EmbedRequest, Embeddings};
@@ -107,6 +112,7 @@ pub use event::{Event, FinishReason, Usage};
 pub use explain::{Candidate, Explanation, Later, Refusal};
 pub use failure::{ErrorKind, NextStep, ProviderError};
 pub use feedback::Feedback;
+pub use hedge::Hedge;
 pub use key::ApiKey;
 pub use latency::ExpectedLatency;
 pub use limit::RateLimit;

@@ -3,7 +3,7 @@ use std::fmt;
 
 use crate::{Error, Result};
 
-/// Whose calls are counted together, by a [`RateLimit`](crate::RateLimit) or a limit of spending.
+/// Whose calls are counted together, by a [`RateLimit`](crate::RateLimit) or a [`SpendLimit`](crate::SpendLimit).
 ///
 /// A call may be in several scopes; it has to fit into all of them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -80,6 +80,16 @@ impl<T> Scoped<T> {
             Scope::Provider(name) => (name == provider).then_some(""),
             Scope::Tenant(name) => (Some(name.as_str()) == tenant).then_some(""),
             Scope::EachTenant => tenant.filter(|tenant| !self.named.contains(*tenant)),
+        }
+    }
+}
+
+impl<T> Applicable<'_, T> {
+    /// Whose account it is, in words.
+    pub(crate) fn whose(&self) -> String {
+        match (self.scope, self.account) {
+            (Scope::EachTenant, tenant) => format!("tenant `{tenant}`"),
+            (scope, _) => scope.to_string(),
         }
     }
 }

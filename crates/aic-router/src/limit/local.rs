@@ -39,16 +39,17 @@ impl Local {
     /// Takes all or nothing, or says how long until the fullest bucket has room.
     pub(super) fn take(&self, draws: &[Draw<'_>]) -> Result<(), Denied> {
         let mut meters = self.meters.lock();
-        let before: Vec<_> = draws.iter().map(|draw| meters[draw.index].ledger.get(draw.account)).collect();
-        let waits = draws.iter().filter_map(|draw| Some((meters[draw.index].draw(draw).err()?, draw)));
+        let before: Vec<_> =
+            draws.iter().map(|draw| meters[draw.limit.index].ledger.get(draw.limit.account)).collect();
+        let waits = draws.iter().filter_map(|draw| Some((meters[draw.limit.index].draw(draw).err()?, draw)));
         let Some((wait, draw)) = waits.max_by_key(|(wait, _)| *wait) else {
-            draws.iter().for_each(|draw| meters[draw.index].sweep());
+            draws.iter().for_each(|draw| meters[draw.limit.index].sweep());
             return Ok(());
         };
         for (draw, before) in draws.iter().zip(before) {
-            meters[draw.index].ledger.set(draw.account, before);
+            meters[draw.limit.index].ledger.set(draw.limit.account, before);
         }
-        Err(Denied::for_now(draw, wait))
+        Err(Denied::for_now(&draw.limit, wait))
     }
 
     /// Counts what went out by another's leave, as far as there is room.
@@ -57,8 +58,8 @@ impl Local {
         let mut meters = self.meters.lock();
         for draw in draws {
             // A full bucket is as full as it gets; whether it went out was not for this one to say.
-            let _ = meters[draw.index].draw(draw);
-            meters[draw.index].sweep();
+            let _ = meters[draw.limit.index].draw(draw);
+            meters[draw.limit.index].sweep();
         }
     }
 }
@@ -81,7 +82,7 @@ impl Meter {
 
     /// Takes one draw, or says how long until it would fit.
     fn draw(&self, draw: &Draw<'_>) -> Result<(), Duration> {
-        let checked = self.limiter.check_key_n(&draw.account.to_owned(), draw.amount);
+        let checked = self.limiter.check_key_n(&draw.limit.account.to_owned(), draw.amount);
         let denied = checked.expect("a draw is at most what the bucket holds");
         denied.map_err(|denied| denied.wait_time_from(self.clock.now()))
     }
@@ -166,6 +167,7 @@ mod tests {
     use super::super::{Bucket, Unit};
     use super::*;
     use crate::Scope;
+    use crate::scope::Applicable;
 
     #[derive(Debug)]
     struct Hand(Mutex<Instant>);
@@ -195,7 +197,8 @@ mod tests {
     }
 
     fn draw<'a>(index: usize, bucket: &'a Bucket, account: &'a str, amount: u32) -> Draw<'a> {
-        Draw { index, scope: &Scope::All, bucket, account, amount: NonZeroU32::new(amount).unwrap() }
+        let limit = Applicable { index, scope: &Scope::All, rule: bucket, account };
+        Draw { limit, amount: NonZeroU32::new(amount).unwrap() }
     }
 
     fn local(buckets: &[&Bucket], hand: &Arc<Hand>) -> Local {

@@ -23,7 +23,7 @@ use self::shared::Shared;
 #[cfg(feature = "redis")]
 pub use self::shared::SharedLimits;
 pub(crate) use self::single::Limit;
-use crate::scope::{Scoped, distinct};
+use crate::scope::{Applicable, Scoped, distinct};
 use crate::{Clock, ErrorKind, ProviderError, Result, Scope};
 
 /// All limits of a router.
@@ -94,22 +94,14 @@ impl Limits {
         tokens: u64,
     ) -> Result<Vec<Draw<'a>>, Denied> {
         let mut draws = Vec::new();
-        for applicable in self.buckets.of(provider, tenant) {
-            let (index, bucket) = (applicable.index, applicable.rule);
-            let (scope, account) = (applicable.scope, applicable.account);
-            let amount = match bucket.unit {
+        for limit in self.buckets.of(provider, tenant) {
+            let amount = match limit.rule.unit {
                 Unit::Requests => 1,
                 Unit::Tokens => tokens,
             };
-            let fits = u32::try_from(amount).ok().filter(|amount| *amount <= bucket.per_minute.get());
-            let amount = fits.ok_or_else(|| Denied::for_ever(scope, bucket, amount))?;
-            draws.extend(NonZeroU32::new(amount).map(|amount| Draw {
-                index,
-                scope,
-                bucket,
-                account,
-                amount,
-            }));
+            let fits = u32::try_from(amount).ok().filter(|amount| *amount <= limit.rule.per_minute.get());
+            let amount = fits.ok_or_else(|| Denied::for_ever(&limit, amount))?;
+            draws.extend(NonZeroU32::new(amount).map(|amount| Draw { limit, amount }));
         }
         Ok(draws)
     }
@@ -125,12 +117,7 @@ struct Bucket {
 /// What one call takes from one bucket.
 #[derive(Debug)]
 struct Draw<'a> {
-    /// The bucket's place among all.
-    index: usize,
-    scope: &'a Scope,
-    bucket: &'a Bucket,
-    /// The tenant whose bucket it is, where each has one; else empty.
-    account: &'a str,
+    limit: Applicable<'a, Bucket>,
     /// At most what the bucket holds.
     amount: NonZeroU32,
 }
@@ -145,13 +132,14 @@ pub(crate) struct Denied {
 }
 
 impl Denied {
-    fn for_now(draw: &Draw<'_>, wait: Duration) -> Self {
-        let what = format!("the limit of {} for {} is used up", draw.bucket, Whose(draw.scope, draw.account));
+    fn for_now(limit: &Applicable<'_, Bucket>, wait: Duration) -> Self {
+        let what = format!("the limit of {} for {} is used up", limit.rule, limit.whose());
         Self { wait: Some(wait), what }
     }
 
-    fn for_ever(scope: &Scope, bucket: &Bucket, amount: u64) -> Self {
-        let what = format!("{amount} {} exceed the limit of {bucket} for {scope}", bucket.unit);
+    fn for_ever(limit: &Applicable<'_, Bucket>, amount: u64) -> Self {
+        let Applicable { rule, .. } = limit;
+        let what = format!("{amount} {} exceed the limit of {rule} for {}", rule.unit, limit.whose());
         Self { wait: None, what }
     }
 }
@@ -170,17 +158,6 @@ impl From<Denied> for ProviderError {
 impl fmt::Display for Bucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} per minute", self.per_minute, self.unit)
-    }
-}
-
-struct Whose<'a>(&'a Scope, &'a str);
-
-impl fmt::Display for Whose<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.0, self.1) {
-            (Scope::EachTenant, tenant) => write!(f, "tenant `{tenant}`"),
-            (scope, _) => scope.fmt(f),
-        }
     }
 }
 

@@ -155,7 +155,7 @@ impl Shared {
             (0, _) => Ok(Ok(())),
             (number, wait_us) => {
                 let draw = draws.get(number - 1).ok_or(Unavailable::Foreign)?;
-                Ok(Err(Denied::for_now(draw, Duration::from_micros(wait_us))))
+                Ok(Err(Denied::for_now(&draw.limit, Duration::from_micros(wait_us))))
             }
         }
     }
@@ -171,15 +171,15 @@ impl Shared {
 
     /// The name of a draw's bucket. What a caller may choose comes last, so no name can be taken for another.
     fn key(&self, draw: &Draw<'_>) -> String {
-        let unit = match draw.bucket.unit {
+        let unit = match draw.limit.rule.unit {
             Unit::Requests => "requests",
             Unit::Tokens => "tokens",
         };
-        let whose = match draw.scope {
+        let whose = match draw.limit.scope {
             Scope::All => "all".to_owned(),
             Scope::Provider(name) => format!("provider:{name}"),
             Scope::Tenant(name) => format!("tenant:{name}"),
-            Scope::EachTenant => format!("tenant:{}", draw.account),
+            Scope::EachTenant => format!("tenant:{}", draw.limit.account),
         };
         format!("{{{}}}:{unit}:{whose}", self.prefix)
     }
@@ -201,7 +201,7 @@ impl Shared {
 /// How much longer the bucket needs to be full, rounded up: never more than the limit goes out.
 fn cost_us(draw: &Draw<'_>) -> u64 {
     let minute = MINUTE.as_micros() as u64;
-    (u64::from(draw.amount.get()) * minute).div_ceil(u64::from(draw.bucket.per_minute.get()))
+    (u64::from(draw.amount.get()) * minute).div_ceil(u64::from(draw.limit.rule.per_minute.get()))
 }
 
 impl fmt::Debug for Shared {
@@ -233,6 +233,7 @@ mod tests {
     use super::super::Bucket;
     use super::*;
     use crate::SystemClock;
+    use crate::scope::Applicable;
 
     fn shared(url: &str) -> Result<Shared> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -258,7 +259,7 @@ mod tests {
         let (shared, bucket) = (shared("redis://127.0.0.1:1").unwrap(), bucket(Unit::Requests, 1));
         let key = |scope: &Scope, account| {
             let amount = NonZeroU32::MIN;
-            shared.key(&Draw { index: 0, scope, bucket: &bucket, account, amount })
+            shared.key(&Draw { limit: Applicable { index: 0, scope, rule: &bucket, account }, amount })
         };
 
         let keys = [
@@ -276,7 +277,7 @@ mod tests {
         let cost = |per_minute, amount| {
             let (scope, bucket) = (&Scope::All, &bucket(Unit::Tokens, per_minute));
             let amount = NonZeroU32::new(amount).unwrap();
-            cost_us(&Draw { index: 0, scope, bucket, account: "", amount })
+            cost_us(&Draw { limit: Applicable { index: 0, scope, rule: bucket, account: "" }, amount })
         };
 
         assert_eq!([cost(60, 1), cost(7, 1), cost(150_000_000, 1)], [1_000_000, 8_571_429, 1]);
