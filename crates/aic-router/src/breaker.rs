@@ -16,6 +16,9 @@ use crate::success_rate::SuccessRate;
 /// The longest pause taken over from a provider; a longer one is likely a mistake.
 const LONGEST_HOLD_OFF: Duration = Duration::from_secs(600);
 
+/// The longest pause of all, within what the clock can count.
+const LONGEST_COOLDOWN: Duration = Duration::from_secs(24 * 3600);
+
 /// Whether calls go through a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -42,6 +45,15 @@ pub(crate) struct BreakerConfig {
     pub(crate) window: Duration,
     /// The number of calls in the window below which the share says nothing.
     pub(crate) calls_min: u32,
+}
+
+impl BreakerConfig {
+    /// Sets the first pause, and the longest to twelve times that and a day at most.
+    pub(crate) fn cooldown(mut self, cooldown: Duration) -> Self {
+        self.cooldown = cooldown.min(LONGEST_COOLDOWN);
+        self.cooldown_max = cooldown.saturating_mul(12).min(LONGEST_COOLDOWN);
+        self
+    }
 }
 
 impl Default for BreakerConfig {

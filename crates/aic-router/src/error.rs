@@ -43,6 +43,13 @@ pub enum Error {
         /// Why it broke off.
         source: ProviderError,
     },
+    /// The request was not sent, to keep a limit or to leave a failing service alone; the source says which,
+    /// and how long to wait.
+    #[error("the request was held back")]
+    HeldBack {
+        /// What the request would have met.
+        source: ProviderError,
+    },
     /// A stream ended without its terminal event.
     #[error("the stream ended without saying that the answer is whole")]
     Truncated,
@@ -63,13 +70,15 @@ pub enum Error {
 }
 
 impl Error {
-    /// The kind of failure that ended the request, where a provider caused it.
+    /// The kind of failure that ended the request, where a provider caused it or would have.
     pub fn kind(&self) -> Option<&ErrorKind> {
         match self {
             Self::Failed { attempts } | Self::DeadlineExceeded { attempts, .. } => {
                 attempts.last().map(|attempt| attempt.error.kind())
             }
-            Self::Interrupted { source, .. } | Self::Setup { source, .. } => Some(source.kind()),
+            Self::Interrupted { source, .. } | Self::Setup { source, .. } | Self::HeldBack { source } => {
+                Some(source.kind())
+            }
             _ => None,
         }
     }

@@ -52,7 +52,7 @@
 //! never taken for 0.
 mod ability;
 mod backoff;
-#[cfg_attr(not(test), allow(dead_code, reason = "the router does not say everything yet"))]
+#[allow(dead_code, reason = "the router does not say everything yet")]
 mod breaker;
 #[cfg_attr(not(test), allow(dead_code, reason = "the router does not spend by it yet"))]
 mod budget;
@@ -98,6 +98,8 @@ mod task;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod tool;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod wire;
 
 pub use self::http::{Http, HttpBuilder, Proxy};

@@ -9,8 +9,12 @@ mod http;
 mod http2_server;
 mod ollama;
 mod openai;
+#[cfg(all(feature = "redis", feature = "tower"))]
+mod limits;
 mod promises;
 mod resume;
 mod server;
 #[cfg(feature = "rustls")]
 mod tls;
+#[cfg(all(feature = "redis", feature = "tower"))]
+mod tower;
