@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,9 @@ pub enum Task {
     /// Something heard or to be said.
     Audio,
 }
+
+/// How much is read at either end of a long text.
+const END_BYTES: usize = 2000;
 
 /// Words that tell a task, strongest task first: a story about a sum is creative, code that sums is code.
 const WORDS: &[(Task, &[&str])] = &[
@@ -90,10 +94,13 @@ const WORDS: &[(Task, &[&str])] = &[
 impl Task {
     /// Guesses the task from the last thing the user said, by English key words; takes microseconds.
     ///
+    /// Of a long text only the first and the last 2000 bytes are read: what is to be done is said before or
+    /// after what it is to be done with.
+    ///
     /// A sum written in digits (`17 * 23`) is [`Task::Arithmetic`] in every language; other texts without a
     /// key word are [`Task::General`]. A wrong guess costs a less fitting model, so say the task if you know it.
     pub fn guess(request: &ChatRequest) -> Self {
-        let text = request.last_user_text().to_lowercase();
+        let text = ends(&request.last_user_text()).to_lowercase();
         let told = WORDS.iter().find(|(_, words)| words.iter().any(|word| has_word(&text, word)));
         match told {
             Some((task, _)) if *task != Self::Factual => *task,
@@ -123,6 +130,16 @@ impl fmt::Display for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
+}
+
+/// The beginning and the end of a text, or all of a short one.
+fn ends(text: &str) -> Cow<'_, str> {
+    if text.len() <= 2 * END_BYTES {
+        return Cow::Borrowed(text);
+    }
+    let head = &text[..text.floor_char_boundary(END_BYTES)];
+    let tail = &text[text.ceil_char_boundary(text.len() - END_BYTES)..];
+    Cow::Owned([head, tail].join("\n"))
 }
 
 /// Whether `text` has `word` with no letter directly before or after it.
@@ -162,5 +179,18 @@ mod tests {
         for (text, task) in cases {
             assert_eq!(Task::guess(&ChatRequest::user(text)), task, "{text}");
         }
+    }
+
+    #[test]
+    fn long_text_is_judged_by_its_ends() {
+        let report = "Ä song of the poet. ".repeat(1_000);
+        let ask = |text: String| Task::guess(&ChatRequest::user(text));
+
+        assert_eq!(ask(format!("Summarize this: {}{report}", "x ".repeat(2_000))), Task::Summary);
+        assert_eq!(
+            ask(format!("{}{report}{}Summarize this.", "x ".repeat(2_000), "x ".repeat(900))),
+            Task::Summary
+        );
+        assert_eq!(ask(format!("{0}{report}{0}", "x ".repeat(2_000))), Task::General);
     }
 }
