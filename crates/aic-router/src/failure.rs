@@ -84,6 +84,8 @@ pub enum ErrorKind {
     BadRequest,
     /// The provider cannot do this at all.
     Unsupported,
+    /// A [`SpendLimit`](crate::SpendLimit) does not allow the call, which was not made.
+    OverBudget,
 }
 
 /// What a failure calls for.
@@ -106,7 +108,8 @@ impl ErrorKind {
         match self {
             Self::RateLimited { .. } | Self::Overloaded { .. } => NextStep::Retry,
             Self::Transient | Self::Truncated | Self::Malformed => NextStep::Retry,
-            Self::ModelNotFound | Self::ContextTooLong | Self::Unsupported => NextStep::NextModel,
+            Self::ModelNotFound | Self::ContextTooLong => NextStep::NextModel,
+            Self::Unsupported | Self::OverBudget => NextStep::NextModel,
             Self::Auth | Self::QuotaExhausted | Self::Timeout | Self::Unreachable => NextStep::NextProvider,
             Self::ContentPolicy | Self::BadRequest => NextStep::Stop,
         }
@@ -133,14 +136,22 @@ impl ErrorKind {
             Self::ContextTooLong => "shorten the conversation or choose a model with a longer context",
             Self::ContentPolicy => "rephrase the request",
             Self::BadRequest => "correct the request",
+            Self::OverBudget => {
+                "bound the answer with `max_tokens`, wait for the next window, or raise the spend limit"
+            }
             Self::Malformed | Self::Unsupported => return None,
         })
+    }
+
+    /// Whether a provider may charge for a call that failed so before its first content.
+    pub(crate) fn may_be_billed(&self) -> bool {
+        matches!(self, Self::Timeout | Self::Truncated | Self::Malformed | Self::ContentPolicy)
     }
 
     /// What this failure says about the provider's health: it failed, it is well, or nothing.
     pub(crate) fn verdict(&self) -> Option<bool> {
         match self {
-            Self::RateLimited { .. } => None,
+            Self::RateLimited { .. } | Self::OverBudget => None,
             Self::ContextTooLong | Self::ContentPolicy | Self::BadRequest | Self::Unsupported => Some(true),
             _ => Some(false),
         }
@@ -164,6 +175,7 @@ impl fmt::Display for ErrorKind {
             Self::Auth => "not authorized",
             Self::BadRequest => "bad request",
             Self::Unsupported => "unsupported",
+            Self::OverBudget => "over budget",
         })?;
         match self.retry_after() {
             Some(wait) => write!(f, " (retry after {wait:.1?})"),

@@ -95,6 +95,13 @@ impl Latency {
         self.first_content.span.or(self.loading.span).map(|span| span.p50)
     }
 
+    /// The time to the first content of short questions at the percentile `q`, and of how many calls it was
+    /// learned, older ones counted less.
+    pub(crate) fn first_content_at(&self, q: f64) -> (Option<Duration>, u64) {
+        let sketch = &self.first_content.sketch;
+        (sketch.quantile(q).map(Duration::from_secs_f64), sketch.total() as u64)
+    }
+
     /// How many tokens are written per second, in the middle.
     pub(crate) fn tokens_per_second(&self) -> Option<f64> {
         self.writing.span.map(|span| 1.0 / span.p50)

@@ -52,9 +52,8 @@
 //! never taken for 0.
 mod ability;
 mod backoff;
-#[allow(dead_code, reason = "the router does not say everything yet")]
+
 mod breaker;
-#[cfg_attr(not(test), allow(dead_code, reason = "the router does not spend by it yet"))]
 mod budget;
 mod chat;
 mod clock;
@@ -65,15 +64,12 @@ mod evidence;
 mod explain;
 mod failure;
 mod feedback;
-#[cfg_attr(not(test), allow(dead_code, reason = "the router does not pass it yet"))]
 mod gate;
 mod goal;
-mod http;
-#[allow(dead_code, reason = "the router does not hedge yet")]
 mod hedge;
+mod http;
 mod key;
 mod latency;
-#[allow(dead_code, reason = "the router does not take from it yet")]
 mod limit;
 mod media;
 mod message;
@@ -88,7 +84,6 @@ mod providers;
 mod quality;
 mod response_format;
 mod router;
-#[allow(dead_code, reason = "the router does not take from it yet")]
 mod scope;
 mod sketch;
 mod stats;

@@ -1,7 +1,7 @@
 //! For testing what stands on a router: a provider that plays a script, and the contract of [`Provider`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -47,6 +47,7 @@ struct Shared {
     last: Mutex<Option<ChatRequest>>,
     calls: AtomicUsize,
     open: AtomicUsize,
+    billed: Arc<AtomicU64>,
 }
 
 impl FakeProvider {
@@ -100,6 +101,12 @@ impl FakeProvider {
         self.shared.open.load(Ordering::SeqCst)
     }
 
+    /// The tokens it would bill: those read by every call that began to answer, and those written until the
+    /// caller left.
+    pub fn billed_tokens(&self) -> u64 {
+        self.shared.billed.load(Ordering::SeqCst)
+    }
+
     /// The chat it was asked last.
     pub fn last_request(&self) -> Option<ChatRequest> {
         self.shared.last.lock().clone()
@@ -135,8 +142,14 @@ impl Provider for FakeProvider {
             tokio::time::sleep(self.delay).await;
         }
         let events = play(step, request.estimated_tokens()).await?;
-        // The guard moves into the stream, so that the call stays open until that is dropped.
-        Ok(events.inspect(move |_| _ = &open).boxed())
+        let billed = self.shared.billed.clone();
+        billed.fetch_add(request.estimated_tokens(), Ordering::SeqCst);
+        let bill = move |event: &Result<Event, ProviderError>| {
+            // The guard moves into the stream, so that the call stays open until that is dropped.
+            let _ = &open;
+            billed.fetch_add(u64::from(matches!(event, Ok(Event::Text(_)))), Ordering::SeqCst);
+        };
+        Ok(events.inspect(bill).boxed())
     }
 
     /// Each text becomes its length and its number of words.

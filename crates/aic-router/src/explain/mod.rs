@@ -53,7 +53,9 @@ impl Explanation {
 
     /// Whether some model refuses only for the moment.
     pub(crate) fn may_change(&self) -> bool {
-        self.candidates.iter().any(|candidate| matches!(candidate.why_not, Some(Refusal::ShutOff { .. })))
+        self.candidates.iter().any(|candidate| {
+            matches!(candidate.why_not, Some(Refusal::ShutOff { .. } | Refusal::OverBudget { .. }))
+        })
     }
 }
 

@@ -46,6 +46,13 @@ pub enum Refusal {
         /// The most that is allowed.
         cost_max: NanoUsd,
     },
+    /// A [`SpendLimit`](crate::SpendLimit) has not enough left for the most it may cost.
+    OverBudget {
+        /// The most it may cost, where price and length are bounded.
+        needed: Option<NanoUsd>,
+        /// What is left.
+        left: NanoUsd,
+    },
     /// It failed too often and is left alone for a while.
     ShutOff {
         /// How long until a probe may go; `None` while it is on its way.
@@ -72,6 +79,12 @@ impl fmt::Display for Refusal {
             }
             Self::TooDear { cost: None, cost_max } => {
                 write!(f, "has no known price, and {cost_max} is allowed")
+            }
+            Self::OverBudget { needed: Some(needed), left } => {
+                write!(f, "may cost {needed}, and {left} are left to spend")
+            }
+            Self::OverBudget { needed: None, left } => {
+                write!(f, "may cost nobody knows how much, and {left} are left to spend")
             }
             Self::ShutOff { probe_in: Some(wait) } => {
                 write!(f, "is shut off after failing; probe in {wait:.1?}")

@@ -8,7 +8,6 @@ mod local;
 mod rate;
 #[cfg(feature = "redis")]
 mod shared;
-mod single;
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -22,7 +21,6 @@ use self::rate::Unit;
 use self::shared::Shared;
 #[cfg(feature = "redis")]
 pub use self::shared::SharedLimits;
-pub(crate) use self::single::Limit;
 use crate::scope::{Applicable, Scoped, distinct};
 use crate::{Clock, ErrorKind, ProviderError, Result, Scope};
 

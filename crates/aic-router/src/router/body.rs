@@ -108,12 +108,12 @@ impl Body {
     /// Takes the rest of a broken answer from another call, where that may be done.
     async fn go_on(&mut self, source: ProviderError) -> Result<()> {
         let spent = self.call.fail(source.kind());
-        if let (Some(told), true) = (&self.told.text, resume::is_worthwhile(source.kind())) {
-            if let Some(opened) = self.trip.resume(told).await {
-                self.told.spent = Some(self.told.spent.map_or(spent, |before| before + spent));
-                self.replace(opened);
-                return Ok(());
-            }
+        if let (Some(told), true) = (&self.told.text, resume::is_worthwhile(source.kind()))
+            && let Some(opened) = self.trip.resume(told).await
+        {
+            self.told.spent = Some(self.told.spent.map_or(spent, |before| before + spent));
+            self.replace(opened);
+            return Ok(());
         }
         let route = self.call.route();
         Err(Error::Interrupted { provider: route.provider.clone(), model: route.model.name.clone(), source })

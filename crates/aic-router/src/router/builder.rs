@@ -1,13 +1,17 @@
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::hedging::Hedging;
 use super::route::Route;
 use super::{Inner, Router, Settings};
+#[cfg(feature = "redis")]
+use crate::SharedLimits;
 use crate::breaker::BreakerConfig;
-use crate::limit::Limit;
-use crate::{Clock, Error, Provider, Result, SystemClock};
+use crate::budget::Budgets;
+use crate::limit::Limits;
+use crate::{Clock, Error, Hedge, Provider, RateLimit, Result, Scope, SpendLimit, SystemClock};
 
 /// The order in which equally good models are tried; providers not named here come after, as added.
 const DEFAULT_CHAIN: [&str; 5] = ["local", "ollama", "gemini", "anthropic", "openai"];
@@ -19,7 +23,11 @@ const LONGEST_COOLDOWN: Duration = Duration::from_secs(24 * 3600);
 #[must_use]
 pub struct RouterBuilder {
     providers: Vec<Arc<dyn Provider>>,
-    limits: BTreeMap<String, u32>,
+    limits: Vec<(Scope, RateLimit)>,
+    #[cfg(feature = "redis")]
+    shared_limits: Option<SharedLimits>,
+    budgets: Vec<(Scope, SpendLimit)>,
+    hedge: Option<Hedge>,
     breaker: BreakerConfig,
     settings: Settings,
     clock: Arc<dyn Clock>,
@@ -29,7 +37,11 @@ impl Default for RouterBuilder {
     fn default() -> Self {
         Self {
             providers: Vec::new(),
-            limits: BTreeMap::new(),
+            limits: Vec::new(),
+            #[cfg(feature = "redis")]
+            shared_limits: None,
+            budgets: Vec::new(),
+            hedge: None,
             breaker: BreakerConfig::default(),
             settings: Settings::default(),
             clock: Arc::new(SystemClock),
@@ -116,9 +128,35 @@ impl RouterBuilder {
         self
     }
 
-    /// Sends `provider` at most so many requests per minute. Unlimited by default.
-    pub fn requests_per_minute(mut self, provider: impl Into<String>, requests: u32) -> Self {
-        self.limits.insert(provider.into(), requests);
+    /// Bounds the requests and tokens per minute of a provider, a tenant or all. Unlimited by default.
+    ///
+    /// What a limit does not let through goes to another model, or waits if there is none.
+    pub fn rate_limit(mut self, scope: Scope, limit: RateLimit) -> Self {
+        self.limits.push((scope, limit));
+        self
+    }
+
+    /// Shares the rate limits with other processes. Each process has its own by default.
+    #[cfg(feature = "redis")]
+    pub fn shared_limits(mut self, shared: SharedLimits) -> Self {
+        self.shared_limits = Some(shared);
+        self
+    }
+
+    /// Bounds the money spent on a provider, a tenant or all. Unlimited by default.
+    ///
+    /// What a call may cost at most is set aside before it is made, so that calls on their way at the same
+    /// time do not exceed the limit together; models of unknown price are not called under a limit. Of a call
+    /// that is dropped or breaks off, the whole question and what came of the answer are booked.
+    pub fn spend_limit(mut self, scope: Scope, limit: SpendLimit) -> Self {
+        self.budgets.push((scope, limit));
+        self
+    }
+
+    /// Calls a second model beside one that is slower to begin than it nearly always is; the first that begins
+    /// to answer is taken and the other one dropped. Not by default, as providers may charge for both.
+    pub fn hedge(mut self, hedge: Hedge) -> Self {
+        self.hedge = Some(hedge);
         self
     }
 
@@ -133,13 +171,25 @@ impl RouterBuilder {
     ///
     /// # Errors
     /// [`Error::Config`] if two providers have one name, or a limit or a chain names a provider that was not
-    /// added, or a limit is 0.
+    /// added, or a limit is 0 or stated twice, or a share is out of its range.
     pub fn build(mut self) -> Result<Router> {
         self.check()?;
         self.providers.sort_by_key(|provider| rank(&provider.info().name, &self.settings));
-        let routes = self.routes()?;
-        let Self { providers, settings, clock, .. } = self;
-        Ok(Router { inner: Arc::new(Inner { providers, routes, settings, clock }) })
+        let routes = self.routes();
+        let limits = self.limits()?;
+        let Self { providers, settings, clock, budgets, hedge, .. } = self;
+        let budgets = (!budgets.is_empty()).then(|| Budgets::new(budgets)).transpose()?;
+        let hedging = hedge.map(Hedging::new).transpose()?;
+        Ok(Router { inner: Arc::new(Inner { providers, routes, settings, limits, budgets, hedging, clock }) })
+    }
+
+    fn limits(&self) -> Result<Limits> {
+        let limits = Limits::new(&self.limits, &self.clock)?;
+        #[cfg(feature = "redis")]
+        if let Some(shared) = &self.shared_limits {
+            return limits.shared(shared, &self.clock);
+        }
+        Ok(limits)
     }
 
     fn check(&self) -> Result<()> {
@@ -150,32 +200,22 @@ impl RouterBuilder {
                 return Err(Error::Config(format!("two providers are named `{name}`, or one has no name")));
             }
         }
-        let chain = self.settings.chain.iter().flatten();
-        match chain.chain(self.limits.keys()).find(|name| !names.contains(name.as_str())) {
+        let scopes =
+            self.limits.iter().map(|(scope, _)| scope).chain(self.budgets.iter().map(|(scope, _)| scope));
+        let scoped =
+            scopes.filter_map(|scope| if let Scope::Provider(name) = scope { Some(name) } else { None });
+        let mut named = self.settings.chain.iter().flatten().chain(scoped);
+        match named.find(|name| !names.contains(name.as_str())) {
             Some(name) => Err(Error::Config(format!("no provider is named `{name}`; there are {names:?}"))),
             None => Ok(()),
         }
     }
 
-    fn routes(&self) -> Result<Vec<Arc<Route>>> {
-        let mut routes = Vec::new();
-        for (index, provider) in self.providers.iter().enumerate() {
-            let info = provider.info();
-            let limit = self.limit(&info.name)?;
-            let route = |model| Arc::new(Route::new(index, info, model, self.breaker, limit.clone()));
-            routes.extend(info.models.iter().map(route));
-        }
-        Ok(routes)
-    }
-
-    fn limit(&self, provider: &str) -> Result<Option<Arc<Limit>>> {
-        let Some(requests) = self.limits.get(provider) else {
-            return Ok(None);
-        };
-        let requests = NonZeroU32::new(*requests).ok_or_else(|| {
-            Error::Config(format!("0 requests per minute for `{provider}`; remove it instead"))
-        })?;
-        Ok(Some(Arc::new(Limit::new(requests, self.clock.clone()))))
+    fn routes(&self) -> Vec<Arc<Route>> {
+        let infos = self.providers.iter().map(Provider::info).enumerate();
+        let models =
+            infos.flat_map(|(index, info)| info.models.iter().map(move |model| (index, info, model)));
+        models.map(|(index, info, model)| Arc::new(Route::new(index, info, model, self.breaker))).collect()
     }
 }
 

@@ -6,6 +6,7 @@ use super::Inner;
 use super::demand::Demand;
 use super::route::Route;
 use crate::breaker::Ticket;
+use crate::budget::Reservation;
 use crate::latency::Work;
 use crate::{ErrorKind, Event, NanoUsd, ProviderError, Usage};
 
@@ -16,6 +17,8 @@ pub(super) struct Call {
     demand: Arc<Demand>,
     route: Arc<Route>,
     ticket: Option<Ticket>,
+    /// The money set aside for it, where a spend limit applies.
+    reserved: Option<Reservation>,
     work: Work,
     started: Instant,
     first_content: Option<Instant>,
@@ -47,12 +50,24 @@ impl Call {
         work: Work,
     ) -> Result<Self, ProviderError> {
         let started = router.clock.now();
-        let ticket = route.admit(started)?;
+        // A call that its breaker will not let through must not use up the limits.
+        route.check(started)?;
+        let (provider, tenant) = (route.provider.as_str(), demand.tenant.as_deref());
+        router.limits.take(provider, tenant, demand.tokens()).await?;
+        let reserved = reserve(router, demand, route)?;
+        let ticket = match route.admit(started) {
+            Ok(ticket) => ticket,
+            Err(error) => {
+                settle(reserved, Some(NanoUsd(0)));
+                return Err(error);
+            }
+        };
         Ok(Self {
             router: router.clone(),
             demand: demand.clone(),
             route: route.clone(),
             ticket: Some(ticket),
+            reserved,
             work,
             started,
             first_content: None,
@@ -96,7 +111,9 @@ impl Call {
         if let (Some(first), Some(usage)) = (self.first_content, usage) {
             self.route.body(now - first, usage, self.work);
         }
-        Spent { usage, cost: self.route.book(usage) }
+        let cost = self.route.book(usage);
+        settle(self.reserved.take(), cost);
+        Spent { usage, cost }
     }
 
     /// The call failed. A timeout is charged to the latency too, or a stuck model would look quick.
@@ -106,14 +123,36 @@ impl Call {
             self.route.first_content(self.elapsed(), self.work);
         }
         self.route.failed(&ticket, kind, self.now());
+        if self.first_content.is_none() && !kind.may_be_billed() {
+            settle(self.reserved.take(), Some(NanoUsd(0)));
+            return Spent { usage: Some(Usage::default()), cost: Some(NanoUsd(0)) };
+        }
         self.broken()
     }
 
-    /// What a call that did not come to its end used: the question, and a token per four bytes received.
-    fn broken(&self) -> Spent {
-        let input = self.demand.likely.input;
-        let usage = Usage { input, output: self.received_bytes.div_ceil(4), ..Usage::default() };
-        Spent { usage: Some(usage), cost: self.route.price().and_then(|price| price.cost(usage)) }
+    /// Books a call that did not come to its end: as used, the question and a token per four bytes received;
+    /// against spend limits, a token for every byte of both.
+    fn broken(&mut self) -> Spent {
+        let price = self.route.price();
+        let most = price.and_then(|price| self.demand.cost_of(&price, self.received_bytes));
+        settle(self.reserved.take(), most);
+        let output = self.received_bytes.div_ceil(4);
+        let usage = Usage { output, ..self.demand.likely };
+        Spent { usage: Some(usage), cost: price.and_then(|price| price.cost(usage)) }
+    }
+}
+
+/// Sets aside what a call may cost at most, where a spend limit applies.
+fn reserve(router: &Inner, demand: &Demand, route: &Route) -> Result<Option<Reservation>, ProviderError> {
+    let Some(budgets) = &router.budgets else { return Ok(None) };
+    let most = demand.cost_max(&route.model, route.price());
+    let reserved = budgets.reserve(&route.provider, demand.tenant.as_deref(), most, router.clock.wall());
+    reserved.map(Some).map_err(|over| ProviderError::new(ErrorKind::OverBudget, over.to_string()))
+}
+
+fn settle(reserved: Option<Reservation>, cost: Option<NanoUsd>) {
+    if let Some(reserved) = reserved {
+        reserved.settle(cost);
     }
 }
 
@@ -121,6 +160,7 @@ impl Drop for Call {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
             self.route.cancelled(&ticket, self.now());
+            self.broken();
         }
     }
 }

@@ -54,7 +54,9 @@ impl Inner {
         let mut entries: Vec<Entry<'a>> = chats
             .map(|route| {
                 let warmth = self.providers[route.provider_index].warmth(&route.model.name);
-                asked.entry(route, warmth == Warmth::Cold, now)
+                let mut entry = asked.entry(route, warmth == Warmth::Cold, now);
+                entry.why_not = entry.why_not.or_else(|| self.over_budget(route, demand));
+                entry
             })
             .collect();
         charge_failures(&mut entries);
@@ -63,6 +65,13 @@ impl Inner {
         let strict = self.settings.chain.is_some();
         entries.sort_by(|left, right| left.compare(right, strict));
         Plan { asked, goal, strict, entries }
+    }
+
+    fn over_budget(&self, route: &Route, demand: &Demand) -> Option<Refusal> {
+        let budgets = self.budgets.as_ref()?;
+        let left = budgets.left(&route.provider, demand.tenant.as_deref(), self.clock.wall())?;
+        let needed = demand.cost_max(&route.model, route.price());
+        needed.is_none_or(|needed| needed > left).then_some(Refusal::OverBudget { needed, left })
     }
 }
 

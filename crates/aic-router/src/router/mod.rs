@@ -19,8 +19,11 @@ use std::time::Duration;
 
 pub use self::builder::RouterBuilder;
 use self::demand::Demand;
+use self::hedging::Hedging;
 use self::route::Route;
 use self::trip::Trip;
+use crate::budget::Budgets;
+use crate::limit::Limits;
 use crate::{
     ChatRequest, ChatStream, Clock, EmbedRequest, Embeddings, Error, Explanation, Feedback, ModelHealth,
     NanoUsd, Provider, Purpose, Result, Stats, Task,
@@ -46,6 +49,9 @@ struct Inner {
     providers: Vec<Arc<dyn Provider>>,
     routes: Vec<Arc<Route>>,
     settings: Settings,
+    limits: Limits,
+    budgets: Option<Budgets>,
+    hedging: Option<Hedging>,
     clock: Arc<dyn Clock>,
 }
 
@@ -75,7 +81,8 @@ impl Router {
     /// # Cancel safety
     /// Dropping the future cancels the call on its way. Providers may still bill for it.
     pub async fn chat(&self, request: ChatRequest) -> Result<ChatStream> {
-        Trip::new(self.inner.clone(), request).chat().await
+        // Boxed, so that it costs the futures it is part of neither room nor depth.
+        Box::pin(Trip::new(self.inner.clone(), request).chat()).await
     }
 
     /// Turns texts into vectors.

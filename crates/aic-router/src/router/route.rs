@@ -1,4 +1,3 @@
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -6,7 +5,6 @@ use parking_lot::Mutex;
 use super::record::{Outlook, Question, Record};
 use crate::breaker::{Breaker, BreakerConfig, Ticket, Verdict};
 use crate::latency::Work;
-use crate::limit::Limit;
 use crate::prefix::Prefix;
 use crate::{
     BreakerState, ErrorKind, Health, ModelHealth, ModelInfo, ModelStats, NanoUsd, Price, ProviderError,
@@ -24,7 +22,6 @@ pub(super) struct Route {
     pub(super) provider: String,
     pub(super) kind: ProviderKind,
     pub(super) model: ModelInfo,
-    limit: Option<Arc<Limit>>,
     state: Mutex<State>,
 }
 
@@ -53,7 +50,6 @@ impl Route {
         provider: &ProviderInfo,
         model: &ModelInfo,
         breaker: BreakerConfig,
-        limit: Option<Arc<Limit>>,
     ) -> Self {
         let state = State {
             breaker: Breaker::new(breaker),
@@ -66,7 +62,6 @@ impl Route {
             provider: provider.name.clone(),
             kind: provider.kind,
             model: model.clone(),
-            limit,
             state: Mutex::new(state),
         }
     }
@@ -98,25 +93,29 @@ impl Route {
         wanted == self.model.name || pinned() == Some(self.model.name.as_str())
     }
 
+    /// Says why no call may go through now, if so.
+    pub(super) fn check(&self, now: Instant) -> Result<(), ProviderError> {
+        self.state.lock().check(now)
+    }
+
     /// Lets one call through, or says why not.
     pub(super) fn admit(&self, now: Instant) -> Result<Ticket, ProviderError> {
         let mut state = self.state.lock();
-        if let Some(rest) = state.resting_until.filter(|until| *until > now) {
-            return Err(paused(rest - now, "the provider asked for a pause"));
-        }
+        state.check(now)?;
         let wait = state.breaker.wait(now);
         let ticket = state.breaker.admit(now).ok_or_else(|| shut_off(wait))?;
-        self.take_limit(now).inspect_err(|_| state.breaker.record(&ticket, Verdict::Unknown, now))?;
         state.tally.calls += 1;
         Ok(ticket)
     }
 
-    fn take_limit(&self, now: Instant) -> Result<(), ProviderError> {
-        let Some(limit) = &self.limit else { return Ok(()) };
-        let full = |wait| {
-            paused(wait, &format!("the limit of {} requests per minute is used up", limit.per_minute()))
-        };
-        limit.take(now).map_err(full)
+    /// How long the model's calls take to their first content at the percentile `q`, and of how many that was
+    /// learned.
+    pub(super) fn first_content_at(&self, q: f64) -> (Option<Duration>, u64) {
+        self.state.lock().record.latency().first_content_at(q)
+    }
+
+    pub(super) fn is_down(&self) -> bool {
+        self.state.lock().breaker.state() != BreakerState::Closed
     }
 
     pub(super) fn succeeded(&self, ticket: &Ticket, now: Instant) {
@@ -132,11 +131,7 @@ impl Route {
         if let Some(rest) = kind.retry_after() {
             state.resting_until = Some(now + rest.min(LONGEST_REST));
         }
-        let verdict = match kind.verdict() {
-            Some(true) => Verdict::Well,
-            Some(false) => Verdict::Failed,
-            None => Verdict::Unknown,
-        };
+        let verdict = Verdict::from(kind);
         if verdict != Verdict::Unknown {
             state.record.ended(verdict == Verdict::Failed);
         }
@@ -200,6 +195,16 @@ impl Route {
 }
 
 impl State {
+    fn check(&self, now: Instant) -> Result<(), ProviderError> {
+        if let Some(until) = self.resting_until.filter(|until| *until > now) {
+            return Err(paused(until - now, "the provider asked for a pause"));
+        }
+        match self.breaker.wait(now) {
+            Some(Duration::ZERO) => Ok(()),
+            wait => Err(shut_off(wait)),
+        }
+    }
+
     fn health(&self, now: Instant) -> Health {
         if let Some(until) = self.resting_until.filter(|until| *until > now) {
             return Health::Resting { remaining: until - now };

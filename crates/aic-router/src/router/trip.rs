@@ -38,6 +38,9 @@ impl Trip {
         if errand.router.providers.is_empty() {
             return Err(Error::NoProvider);
         }
+        if let Some(hedging) = &errand.router.hedging {
+            hedging.deposit();
+        }
         let plan = errand.router.plan(&errand.request, &errand.demand, errand.now());
         let legs = plan.legs();
         if legs.is_empty() {
@@ -114,30 +117,25 @@ impl Trip {
         if let Ok(result) = tokio::time::timeout(delay, first.as_mut()).await {
             return result;
         }
-        let Some(other) = errand.router.take_hedge(leg, others) else {
+        let Some(other) = errand.router.take_hedge(others) else {
             return first.await;
         };
         let second = pin!(open(&errand, &other));
         match select(first, second).await {
             Either::Left((Ok(opened), _)) | Either::Right((Ok(opened), _)) => Ok(opened),
-            Either::Left((Err(failed), second)) => self.instead(second.await, failed),
+            Either::Left((Err(failed), second)) => {
+                let hedge = second.await;
+                // The first call's failure is the one that counts, and the hedge's only if that is all there is.
+                let (opened, noted) = match hedge {
+                    Ok(opened) => (Ok(opened), failed),
+                    Err(also) => (Err(failed), also),
+                };
+                self.allowance.note(noted);
+                opened
+            }
             Either::Right((Err(failed), first)) => {
                 self.allowance.note(failed);
                 first.await
-            }
-        }
-    }
-
-    /// The hedge's answer in place of the call that failed; if it failed too, that call's failure counts.
-    fn instead(&mut self, hedge: Result<Opened, Attempt>, failed: Attempt) -> Result<Opened, Attempt> {
-        match hedge {
-            Ok(opened) => {
-                self.allowance.note(failed);
-                Ok(opened)
-            }
-            Err(also) => {
-                self.allowance.note(also);
-                Err(failed)
             }
         }
     }

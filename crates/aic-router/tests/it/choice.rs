@@ -7,7 +7,7 @@ use aic_router::testing::FakeProvider;
 use aic_router::{
     Ability, Candidate, ChatRequest, Constraints, EmbedRequest, Error, ErrorKind, EventStream, Explanation,
     Feedback, Later, Media, Message, ModelClass, ModelInfo, NanoUsd, Price, Priority, Provider,
-    ProviderError, ProviderInfo, ProviderKind, Refusal, Router, Task, Warmth,
+    ProviderError, ProviderInfo, ProviderKind, RateLimit, Refusal, Router, Scope, Task, Warmth,
 };
 use async_trait::async_trait;
 
@@ -355,9 +355,11 @@ wanted: quality 0.91 or more, at the least cost
 fn settings_that_name_nobody_are_refused() {
     let builder = || Router::builder().provider(FakeProvider::new("a").model("m"));
 
-    for builder in
-        [builder().chain(["b"]), builder().requests_per_minute("b", 1), builder().requests_per_minute("a", 0)]
-    {
+    for builder in [
+        builder().chain(["b"]),
+        builder().rate_limit(Scope::Provider("b".into()), RateLimit::new().requests_per_minute(1)),
+        builder().rate_limit(Scope::All, RateLimit::new().requests_per_minute(0)),
+    ] {
         assert!(matches!(builder.build(), Err(Error::Config(_))));
     }
     assert!(matches!(builder().provider(FakeProvider::new("a")).build(), Err(Error::Config(_))));

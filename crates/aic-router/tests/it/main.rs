@@ -5,15 +5,17 @@
 mod choice;
 mod connections;
 mod fallback;
+mod hedge;
 mod http;
 mod http2_server;
-mod ollama;
-mod openai;
 #[cfg(all(feature = "redis", feature = "tower"))]
 mod limits;
+mod ollama;
+mod openai;
 mod promises;
 mod resume;
 mod server;
+mod spend;
 #[cfg(feature = "rustls")]
 mod tls;
 #[cfg(all(feature = "redis", feature = "tower"))]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aic_router::testing::{FakeProvider, Step, provider_contract};
 use aic_router::{
     BreakerState, ChatRequest, Error, ErrorKind, Health, ModelInfo, ModelStats, NanoUsd, Price, ProviderKind,
-    Router,
+    RateLimit, Router, Scope,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -133,7 +133,10 @@ async fn unknown_price_is_counted_as_unknown_and_local_is_free() {
 async fn requests_over_the_limit_go_to_the_next_provider() {
     let (a, b) = (FakeProvider::new("a").model("m"), FakeProvider::new("b").model("m"));
     let builder = Router::builder().provider(a.clone()).provider(b.clone()).chain(["a", "b"]);
-    let router = builder.requests_per_minute("a", 1).build().unwrap();
+    let router = builder
+        .rate_limit(Scope::Provider("a".into()), RateLimit::new().requests_per_minute(1))
+        .build()
+        .unwrap();
 
     for _ in 0..2 {
         router.chat(hi()).await.unwrap().collect().await.unwrap();
