@@ -130,7 +130,8 @@ impl Default for ProviderConfig {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RoutingConfig {
-    /// What matters most: `quality`, `speed` or `cost`. Defaults to `cost`: what runs here comes first.
+    /// What matters most: `quality`, `speed` or `cost`. Defaults to `cost`: what runs here comes first,
+    /// where it is good enough for the task.
     pub priority: aic_router::Priority,
     /// The longest a request may take, retries and fallbacks included. Defaults to 60 s.
     #[serde(with = "duration")]
