@@ -6,7 +6,7 @@ use crate::sketch::Sketch;
 use crate::{ProviderKind, Usage};
 
 /// What older calls count beside the newest: half with every 32 calls.
-const KEEP: f64 = 0.978_572_062_087_700_1;
+pub(crate) const KEEP: f64 = 0.978_572_062_087_700_1;
 /// How many calls the prior is worth.
 const PRIOR_WORTH: f64 = 2.0;
 /// From so many tokens on, it is the reading of the question that takes the time to the first content.

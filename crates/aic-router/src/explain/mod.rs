@@ -22,6 +22,8 @@ pub struct Explanation {
     pub priority: Priority,
     /// What the priority comes to among these models. A wish: models that miss it come after.
     pub goal: Constraints,
+    /// What the request demands. Models that miss it are refused.
+    pub constraints: Constraints,
     /// About how many tokens the conversation has.
     pub input_tokens: u64,
     /// Models in the order they would be tried, then those that may not take the request.

@@ -101,7 +101,7 @@ impl fmt::Display for Refusal {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Later {
-    /// Its provider comes after in the chain, and nothing else tells them apart or may.
+    /// Its provider comes after in the chain, which is strict, or nothing else tells the two apart.
     Chain,
     /// Its provider asked for a pause.
     Rests {
@@ -142,7 +142,7 @@ pub enum Later {
     Slower,
 }
 
-/// `dearer`, `quality 0.45 < 0.68 wanted`: a phrase, with no mention of the model it is compared to.
+/// A phrase: `dearer than the first`, `quality 0.45 < 0.68 wanted`.
 impl fmt::Display for Later {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -154,12 +154,12 @@ impl fmt::Display for Later {
             Self::MissesLatency { p95, wanted } => {
                 write!(f, "p95 {} > {} wanted", Seconds(*p95), Seconds(*wanted))
             }
-            Self::Unsure { ability } => write!(f, "may not {}", doing(*ability)),
+            Self::Unsure { ability } => write!(f, "perhaps cannot {}", doing(*ability)),
             Self::PriceUnknown => f.write_str("price unknown"),
-            Self::Dearer => f.write_str("dearer"),
+            Self::Dearer => f.write_str("dearer than the first"),
             Self::FailsMore { failing } => write!(f, "fails more often ({:.0} %)", failing * 100.0),
-            Self::LessGood => f.write_str("less good"),
-            Self::Slower => f.write_str("slower"),
+            Self::LessGood => f.write_str("less good than the first"),
+            Self::Slower => f.write_str("slower than the first"),
         }
     }
 }

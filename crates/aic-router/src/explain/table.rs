@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Candidate, Explanation, Later};
-use crate::{ExpectedLatency, NanoUsd, Quality};
+use super::{Candidate, Explanation};
+use crate::{Constraints, ExpectedLatency, NanoUsd, Quality};
 
 /// A table of at most about 100 columns. `~` stands at what is believed rather than measured, `±` before half
 /// of what nine cases in ten lie within.
@@ -16,7 +16,7 @@ impl fmt::Display for Explanation {
         if self.candidates.is_empty() {
             return f.write_str("no provider has a chat model\n");
         }
-        writeln!(f, "{}", self.aim())?;
+        self.bounds(f)?;
         let table = Table::of(self);
         table.head(f)?;
         self.candidates.iter().try_for_each(|candidate| table.row(candidate, f))
@@ -24,28 +24,37 @@ impl fmt::Display for Explanation {
 }
 
 impl Explanation {
-    fn aim(&self) -> String {
-        let quality = self.goal.quality_min.map(|min| format!("quality {min:.2} or more"));
-        let latency = self.goal.latency_p95_max.map(|max| format!("p95 {} or less", Seconds(max)));
-        let wanted: Vec<String> = quality.into_iter().chain(latency).collect();
-        format!("wanted: {}, at the least cost", wanted.join(", "))
+    fn bounds(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let demanded = bounds(&self.constraints);
+        if !demanded.is_empty() {
+            writeln!(f, "demanded: {}", demanded.join(", "))?;
+        }
+        match self.chosen() {
+            Some(_) => writeln!(f, "wanted: {}, at the least cost", bounds(&self.goal).join(", ")),
+            None => Ok(()),
+        }
     }
 }
 
+fn bounds(constraints: &Constraints) -> Vec<String> {
+    let quality = constraints.quality_min.map(|min| format!("quality {min:.2} or more"));
+    let latency = constraints.latency_p95_max.map(|max| format!("p95 {} or less", Seconds(max)));
+    let cost = constraints.cost_max.map(|max| format!("cost {max} or less"));
+    [quality, latency, cost].into_iter().flatten().collect()
+}
+
 /// How wide the columns are, and which there are.
-struct Table<'a> {
-    chosen: Option<&'a Candidate>,
+struct Table {
     name: usize,
     cost: usize,
     cached: bool,
 }
 
-impl<'a> Table<'a> {
-    fn of(explanation: &'a Explanation) -> Self {
+impl Table {
+    fn of(explanation: &Explanation) -> Self {
         let candidates = &explanation.candidates;
         let widest = |width: fn(&Candidate) -> usize| candidates.iter().map(width).max().unwrap_or(0);
         Self {
-            chosen: explanation.chosen(),
             name: widest(|candidate| name(candidate).len()),
             cost: widest(|candidate| cost(candidate.estimate).len()),
             cached: candidates.iter().any(|candidate| candidate.cached_tokens > 0),
@@ -68,25 +77,15 @@ impl<'a> Table<'a> {
         let cost = format!("{:>width$}", cost(candidate.estimate), width = self.cost);
         let cached = if self.cached { format!("  {:>6}", candidate.cached_tokens) } else { String::new() };
         let line =
-            format!("{mark} {name:width$}  {quality:8}  {p95:>7}  {cost}{cached}  {}", self.note(candidate));
+            format!("{mark} {name:width$}  {quality:8}  {p95:>7}  {cost}{cached}  {}", note(candidate));
         writeln!(f, "{}", line.trim_end())
     }
+}
 
-    fn note(&self, candidate: &Candidate) -> String {
-        let why = candidate.why_later.as_ref().map(|later| self.why(later));
-        let cold = candidate.cold.then(|| "not loaded yet".to_owned());
-        why.into_iter().chain(cold).collect::<Vec<_>>().join("; ")
-    }
-
-    /// A comparison says with whom.
-    fn why(&self, later: &Later) -> String {
-        match (later, self.chosen) {
-            (Later::Dearer | Later::LessGood | Later::Slower, Some(chosen)) => {
-                format!("{later} than {}", chosen.model)
-            }
-            _ => later.to_string(),
-        }
-    }
+fn note(candidate: &Candidate) -> String {
+    let why = candidate.why_later.as_ref().map(ToString::to_string);
+    let cold = candidate.cold.then(|| "not loaded yet".to_owned());
+    why.into_iter().chain(cold).collect::<Vec<_>>().join("; ")
 }
 
 fn name(candidate: &Candidate) -> String {

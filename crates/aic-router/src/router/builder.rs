@@ -74,10 +74,10 @@ impl RouterBuilder {
         self
     }
 
-    /// Tries providers strictly in this order, whatever their scores; those not named come last.
+    /// Tries providers strictly in this order, whatever the priority; those not named come last.
     ///
-    /// By default the best score goes first, and equal scores in the order local, ollama, gemini, anthropic,
-    /// openai, others as added.
+    /// By default the [`Priority`](crate::Priority) decides, and where nothing tells models apart the order
+    /// local, ollama, gemini, anthropic, openai, others as added.
     pub fn chain<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.settings.chain = Some(names.into_iter().map(Into::into).collect());
         self

@@ -163,6 +163,7 @@ impl Plan<'_> {
             task_guessed: self.asked.request.task.is_none(),
             priority: self.asked.request.priority,
             goal: self.goal,
+            constraints: self.asked.request.constraints,
             input_tokens: self.asked.usage.input,
             candidates: candidates.collect(),
         }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::evidence::{Evidence, Prior};
 use crate::goal::seconds;
-use crate::latency::{Latency, Work};
+use crate::latency::{KEEP, Latency, Work};
 use crate::prefix::{LEAST_TOKENS, Prefix, Seen};
 use crate::{ExpectedLatency, ModelInfo, Price, ProviderKind, Quality, Task, Usage, quality};
 
@@ -12,8 +12,6 @@ use crate::{ExpectedLatency, ModelInfo, Price, ProviderKind, Quality, Task, Usag
 const HALF_LIFE: Duration = Duration::from_secs(3600);
 /// Fading waits until so much time has passed, so that planning seldom pays for it.
 const FADE_STEP: Duration = Duration::from_secs(60);
-/// What older calls count beside the newest: half with every 32 calls.
-const KEEP: f64 = 0.978_572_062_087_700_1;
 /// What older feedback counts beside the newest: half with every 50 pieces. Time does not fade it.
 const KEEP_FEEDBACK: f64 = 0.986_232_704_493_359_2;
 

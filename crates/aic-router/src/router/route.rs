@@ -7,8 +7,8 @@ use crate::breaker::{Breaker, BreakerConfig, Ticket, Verdict};
 use crate::latency::Work;
 use crate::prefix::Prefix;
 use crate::{
-    BreakerState, ErrorKind, Health, ModelHealth, ModelInfo, ModelStats, NanoUsd, Price, ProviderError,
-    ProviderInfo, ProviderKind, Task, Usage,
+    BreakerState, ErrorKind, Health, ModelClass, ModelHealth, ModelInfo, ModelStats, NanoUsd, Price,
+    ProviderError, ProviderInfo, ProviderKind, Task, Usage,
 };
 
 /// The longest pause taken over from a provider; a longer one is likely a mistake.
@@ -61,7 +61,10 @@ impl Route {
             provider_index,
             provider: provider.name.clone(),
             kind: provider.kind,
-            model: model.clone(),
+            model: ModelInfo {
+                class: model.class.or_else(|| ModelClass::guess(&model.name)),
+                ..model.clone()
+            },
             state: Mutex::new(state),
         }
     }

@@ -148,6 +148,9 @@ fn broken_constraints_and_lacking_abilities_are_told_with_their_numbers() {
     assert_eq!(refusal("gemini"), "has quality 0.71, and 0.72 is demanded");
     assert_eq!(refusal("anthropic"), "costs about $0.01144, and $0.001 is allowed");
     assert!(explanation.chosen().is_none());
+    let text = explanation.to_string();
+    let line = "\ndemanded: quality 0.72 or more, p95 10 min or less, cost $0.001 or less\n";
+    assert!(text.contains(line) && !text.contains("wanted: "), "{text}");
 }
 
 #[tokio::test]
@@ -186,7 +189,9 @@ fn feedback_changes_the_choice_for_its_task_and_is_bounded() {
 
     assert_eq!(chosen(&router, &ask(Task::Code)), "flash-lite");
     assert_eq!(chosen(&router, &ask(Task::Summary)), "qwen3:8b");
-    let quality = candidate(&router.explain(&ask(Task::Code)), "ollama").quality;
+    let explanation = router.explain(&ask(Task::Code));
+    assert!(explanation.to_string().contains(" ±0."), "{explanation}");
+    let quality = candidate(&explanation, "ollama").quality;
     assert!(quality.low < quality.mean && quality.mean < quality.high && quality.feedback > 15.0);
     for wrong in [
         Feedback::new("ollama", "qwen3:8b", Task::Code, 1.1),
@@ -220,6 +225,7 @@ async fn warm_prefix_wins_where_it_is_worth_more_than_the_difference_in_price() 
     assert_eq!(provider(&next), "dear");
     let explanation = router.explain(&next);
     assert!(candidate(&explanation, "dear").cached_tokens > 2_000, "{explanation}");
+    assert!(explanation.to_string().contains("cost  cached"), "{explanation}");
     assert_eq!(candidate(&explanation, "cheap").cached_tokens, 0);
     assert_eq!(provider(&ChatRequest::user("word")), "cheap", "no beginning in common");
 
@@ -343,7 +349,7 @@ task code (guessed), priority quality, about 10 input tokens
 wanted: quality 0.91 or more, at the least cost
   model              quality      p95        cost
 > anthropic/opus     0.93~       17 s~    $0.0125
-  openai/gpt         0.93~       17 s~     $0.015  dearer than opus
+  openai/gpt         0.93~       17 s~     $0.015  dearer than the first
   ollama/qwen3:8b    0.70~       52 s~         $0  quality 0.70 < 0.91 wanted
   gemini/flash-lite  0.70~       17 s~  $0.000201  quality 0.70 < 0.91 wanted
   local/demo         0.28~       52 s~         $0  quality 0.28 < 0.91 wanted
