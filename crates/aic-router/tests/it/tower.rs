@@ -91,6 +91,26 @@ async fn deadline_bounds_the_silence_before_an_answer_and_within_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn service_under_a_deadline_is_told_the_one_that_holds() {
+    let deadlines = |own: Option<Duration>| async move {
+        let seen = tower::service_fn(async |request: ChatRequest| {
+            let limit = request.deadline.expect("a request under a deadline has one");
+            Err::<ChatStream, _>(Error::DeadlineExceeded { limit, attempts: vec![] })
+        });
+        let model = ServiceBuilder::new().layer(DeadlineLayer::new(10 * SECOND)).service(seen);
+        match model.oneshot(ChatRequest { deadline: own, ..hi() }).await.unwrap_err() {
+            Error::DeadlineExceeded { limit, .. } => limit.as_secs(),
+            error => panic!("{error:?}"),
+        }
+    };
+
+    let told =
+        [deadlines(None).await, deadlines(Some(3 * SECOND)).await, deadlines(Some(Duration::MAX)).await];
+
+    assert_eq!(told, [10, 3, 10]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn passing_faults_are_retried_until_the_answer_has_begun() {
     let fake = fake()
         .fail(ErrorKind::Transient)
