@@ -1,4 +1,6 @@
+use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{ErrorKind, Explanation, ProviderError};
@@ -59,6 +61,16 @@ pub enum Error {
     /// A setting is wrong; the text names it.
     #[error("invalid setting: {0}")]
     Config(String),
+    /// A file of prices or accounts could not be read or written.
+    #[error("cannot {doing} {place}")]
+    File {
+        /// What was to be done: `read prices from`, `save accounts to`.
+        doing: &'static str,
+        /// The file.
+        place: String,
+        /// What went wrong; for a file that is not as it should be, where, and what was expected there.
+        source: Arc<dyn StdError + Send + Sync>,
+    },
     /// A provider could not be set up.
     #[error("provider `{provider}` could not be set up{}", Advice(Some(.source)))]
     Setup {
@@ -70,6 +82,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// For `map_err`: what was being done, and where.
+    pub(crate) fn file<E: StdError + Send + Sync + 'static>(
+        doing: &'static str,
+        place: impl ToString,
+    ) -> impl FnOnce(E) -> Self {
+        move |source| Self::File { doing, place: place.to_string(), source: Arc::new(source) }
+    }
+
     /// The kind of failure that ended the request, where a provider caused it or would have.
     pub fn kind(&self) -> Option<&ErrorKind> {
         match self {

@@ -48,8 +48,7 @@
 //! ```
 //!
 //! A model in this process is put behind the router by implementing [`Provider`] for it; this crate knows no
-//! engine. Prices are those of `prices.json`, which states its date and source; a price that is not known is
-//! never taken for 0.
+//! engine. [`Prices`] come as a table that states its date and source; a price that is not known is never taken for 0.
 mod ability;
 mod backoff;
 
@@ -119,7 +118,8 @@ pub use media::Media;
 pub use message::{Message, Role};
 pub use money::NanoUsd;
 pub use part::{Echo, Part, Thinking};
-pub use price::Price;
+pub use price::{Price, Tier};
+pub use prices::Prices;
 pub use priority::{Constraints, Priority};
 pub use provider::{EventStream, ModelInfo, Provider, ProviderInfo, ProviderKind, Purpose, Warmth};
 pub use providers::{

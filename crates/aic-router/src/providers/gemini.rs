@@ -48,9 +48,9 @@ impl Gemini {
         self
     }
 
-    /// Has these models in place of those of the price table.
+    /// Has these models in place of those the price table offers; what they leave open is filled in from it.
     pub fn models(mut self, models: impl IntoIterator<Item = ModelInfo>) -> Self {
-        self.info.models = models.into_iter().collect();
+        self.info.models = models.into_iter().map(|model| prices::completed("gemini", model)).collect();
         self
     }
 }

@@ -11,7 +11,10 @@ use crate::SharedLimits;
 use crate::breaker::BreakerConfig;
 use crate::budget::Budgets;
 use crate::limit::Limits;
-use crate::{Clock, Error, Hedge, Provider, RateLimit, Result, Scope, SpendLimit, SystemClock};
+use crate::{
+    Clock, Error, Hedge, ModelInfo, Prices, Provider, ProviderInfo, RateLimit, Result, Scope, SpendLimit,
+    SystemClock,
+};
 
 /// The order in which equally good models are tried; providers not named here come after, as added.
 const DEFAULT_CHAIN: [&str; 5] = ["local", "ollama", "gemini", "anthropic", "openai"];
@@ -30,6 +33,7 @@ pub struct RouterBuilder {
     hedge: Option<Hedge>,
     breaker: BreakerConfig,
     settings: Settings,
+    prices: Option<Prices>,
     clock: Arc<dyn Clock>,
 }
 
@@ -44,6 +48,7 @@ impl Default for RouterBuilder {
             hedge: None,
             breaker: BreakerConfig::default(),
             settings: Settings::default(),
+            prices: None,
             clock: Arc::new(SystemClock),
         }
     }
@@ -160,6 +165,13 @@ impl RouterBuilder {
         self
     }
 
+    /// What `prices` says of a model counts, whatever its provider says. By default nothing overrides what
+    /// providers say.
+    pub fn prices(mut self, prices: Prices) -> Self {
+        self.prices = Some(prices);
+        self
+    }
+
     /// Reads the time from `clock`. Defaults to [`SystemClock`].
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -215,7 +227,14 @@ impl RouterBuilder {
         let infos = self.providers.iter().map(Provider::info).enumerate();
         let models =
             infos.flat_map(|(index, info)| info.models.iter().map(move |model| (index, info, model)));
-        models.map(|(index, info, model)| Arc::new(Route::new(index, info, model, self.breaker))).collect()
+        let route = |(index, info, model): (usize, &ProviderInfo, &ModelInfo)| {
+            Arc::new(Route::new(index, info, &self.corrected(&info.name, model), self.breaker))
+        };
+        models.map(route).collect()
+    }
+
+    fn corrected(&self, provider: &str, model: &ModelInfo) -> ModelInfo {
+        self.prices.as_ref().map_or_else(|| model.clone(), |prices| prices.correct(provider, model))
     }
 }
 

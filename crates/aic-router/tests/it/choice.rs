@@ -6,7 +6,7 @@ use std::time::Duration;
 use aic_router::testing::FakeProvider;
 use aic_router::{
     Ability, Candidate, ChatRequest, Constraints, EmbedRequest, Error, ErrorKind, EventStream, Explanation,
-    Feedback, Later, Media, Message, ModelClass, ModelInfo, NanoUsd, Price, Priority, Provider,
+    Feedback, Later, Media, Message, ModelClass, ModelInfo, NanoUsd, Price, Prices, Priority, Provider,
     ProviderError, ProviderInfo, ProviderKind, RateLimit, Refusal, Router, Scope, Task, Warmth,
 };
 use async_trait::async_trait;
@@ -308,6 +308,23 @@ async fn provider_that_asked_for_a_pause_comes_last_and_sets_no_bar() {
     assert!(explanation.goal.quality_min < Some(0.6), "{explanation}");
     let remaining = Duration::from_secs(60);
     assert_eq!(candidate(&explanation, "best").why_later, Some(Later::Rests { remaining }));
+}
+
+#[test]
+fn own_price_table_counts_before_what_the_provider_says() {
+    let own = r#"{"as_of": "2026-09-01", "source": "our contract", "providers": {
+        "cloud": [{"name": "large", "input": "1", "output": "2"}, {"name": "elsewhere"}]}}"#;
+    let large = ModelInfo::chat("large").context_tokens(9_000).price(Price::per_million(5.0, 25.0));
+    let router = Router::builder()
+        .provider(FakeProvider::new("cloud").model(large))
+        .prices(Prices::from_json(own).unwrap())
+        .build()
+        .unwrap();
+
+    let explanation = router.explain(&ChatRequest::user("hi").max_tokens(100));
+
+    assert_eq!(explanation.candidates.len(), 1);
+    assert_eq!(explanation.candidates[0].estimate, Some(NanoUsd(5 * 1_000 + 100 * 2_000)));
 }
 
 #[test]

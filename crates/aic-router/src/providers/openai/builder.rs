@@ -73,8 +73,10 @@ impl OpenAiBuilder {
         self
     }
 
-    /// Adds a model. By default OpenAI itself has those of the price table, other servers none; those that a
-    /// server lists are found by [`connect`](Self::connect).
+    /// Adds a model. What it leaves open is filled in from the price table where that has a cloud provider of
+    /// this name (`openai`, `groq`, `mistral`, `deepseek`, `xai`) with a model of that name. By default such a
+    /// provider has the models that the table offers, and others none; those that a server lists are found by
+    /// [`connect`](Self::connect).
     pub fn model(mut self, model: impl Into<ModelInfo>) -> Self {
         self.models.push(model.into());
         self
@@ -134,12 +136,14 @@ impl OpenAiBuilder {
 
     fn finish(self, remote: Remote, listed: &[ModelInfo]) -> Result<OpenAi> {
         let (name, dialect) = (self.provider_name(&remote), family::dialect(remote.host()));
-        let mut models = match (is_openai(&remote), self.models.is_empty()) {
-            (true, true) => of_table(listed),
-            (true, false) => described(self.models, |name| prices::known("openai", name)),
+        let table = self.table(&remote, &name);
+        let mut models = match (listed.is_empty(), self.models.is_empty()) {
+            (true, true) => prices::models_of(table),
+            (false, true) if is_openai(&remote) => of_table(listed),
             (false, true) => listed.to_vec(),
-            (false, false) => described(self.models, |name| find(listed, name)),
+            (_, false) => described(self.models, |name| find(listed, name)),
         };
+        models = models.into_iter().map(|model| prices::completed(table, model)).collect();
         if models.is_empty() {
             return Err(Error::Config(format!(
                 "`{name}` has no model; name one with `model`, or list them with `connect`"
@@ -152,6 +156,15 @@ impl OpenAiBuilder {
         Ok(OpenAi { info, remote, api: self.api, dialect })
     }
 
+    /// The provider's name in the price table, which has no local ones.
+    fn table<'a>(&self, remote: &Remote, name: &'a str) -> &'a str {
+        match self.kind {
+            ProviderKind::Local => "",
+            ProviderKind::Cloud if is_openai(remote) => "openai",
+            ProviderKind::Cloud => name,
+        }
+    }
+
     fn provider_name(&self, remote: &Remote) -> String {
         let default = if is_openai(remote) { "openai" } else { remote.host() };
         self.name.clone().unwrap_or_else(|| default.to_owned())
@@ -162,12 +175,10 @@ fn is_openai(remote: &Remote) -> bool {
     remote.host() == OPENAI_HOST
 }
 
-/// OpenAI's models in the price table; with a list, those of them that the key may use.
+/// OpenAI's models in the price table that the key may use.
 fn of_table(listed: &[ModelInfo]) -> Vec<ModelInfo> {
     let mut table = prices::models_of("openai");
-    if !listed.is_empty() {
-        table.retain(|model| find(listed, &model.name).is_some());
-    }
+    table.retain(|model| find(listed, &model.name).is_some());
     table
 }
 
