@@ -50,6 +50,7 @@
 //! A model in this process is put behind the router by implementing [`Provider`] for it; this crate knows no
 //! engine. [`Prices`] come as a table that states its date and source; a price that is not known is never taken for 0.
 mod ability;
+mod accounts;
 mod backoff;
 
 mod breaker;
@@ -98,6 +99,7 @@ mod wire;
 
 pub use self::http::{Http, HttpBuilder, Proxy};
 pub use ability::Ability;
+pub use accounts::{Accounts, Booking, Saved, Totals};
 pub use breaker::BreakerState;
 pub use budget::SpendLimit;
 pub use chat::ChatRequest;
