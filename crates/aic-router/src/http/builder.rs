@@ -24,7 +24,7 @@ impl HttpBuilder {
     }
 
     /// The most connections to one server that are kept open without a request. Defaults to 50; with 0, every
-    /// HTTP/1.1 request makes its own.
+    /// request makes its own, over HTTP/2 too.
     pub fn idle_connections_max(mut self, connections: usize) -> Self {
         self.settings.idle_connections_max = connections;
         self

@@ -35,9 +35,11 @@ impl Host {
         let loopback = is_loopback(url);
         let first = settings.client(loopback)?;
         let protocol = if settings.http2_prior_knowledge { Protocol::Http2 } else { Protocol::Unknown };
+        // Without a pool, HTTP/2 streams do not share connections either.
+        let pooled = settings.idle_connections_max > 0;
         let lanes = Lanes::new(
             settings.connections_max,
-            settings.streams_per_connection_max,
+            if pooled { settings.streams_per_connection_max } else { 1 },
             settings.idle_connection_timeout,
             protocol,
             Instant::now(),

@@ -2,7 +2,11 @@
 
 use std::io::Write;
 
-use aic_router::{ChatRequest, ErrorKind, Event, EventStream, Http, HttpBuilder, OpenAi, Provider, Proxy};
+use aic_router::{
+    ChatRequest, EmbedRequest, ErrorKind, Event, EventStream, Http, HttpBuilder, OpenAi, Provider, Proxy,
+};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 
@@ -127,10 +131,30 @@ async fn providers_with_the_same_http_share_connections() {
     assert_eq!(server.seen().connections, 1);
 }
 
+fn gzip(text: &str) -> GzEncoder<Vec<u8>> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(text.as_bytes()).unwrap();
+    gzip
+}
+
+#[tokio::test]
+async fn documents_may_come_compressed() {
+    let document = gzip(r#"{"data": [{"index": 0, "embedding": [1.0, 2.0]}]}"#).finish().unwrap();
+    let mut server =
+        Server::saying("content-type: application/json\ncontent-encoding: gzip", &document, Then::End).await;
+    let provider = provider(&server.url(), Http::builder());
+
+    let found = provider.embed("m", &EmbedRequest::new(["a text"])).await.unwrap();
+
+    assert_eq!(found.vectors, [[1.0, 2.0]]);
+    let request = server.request().await;
+    let accepted = request.lines().find_map(|line| line.strip_prefix("accept-encoding: ")).unwrap();
+    assert!(accepted.contains("gzip") && accepted.contains("br"), "{accepted}");
+}
+
 #[tokio::test]
 async fn compressed_events_are_passed_on_as_they_come() {
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    gzip.write_all(FIRST.as_bytes()).unwrap();
+    let mut gzip = gzip(FIRST);
     gzip.flush().unwrap();
     let headers = format!("content-type: {SSE}\ncontent-encoding: gzip");
     let mut server = Server::saying(&headers, gzip.get_ref(), Then::Stall).await;

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::SendStream;
 use h2::server::SendResponse;
+use h2::{RecvStream, SendStream};
 use http::Response;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -37,6 +37,7 @@ impl Http2Server {
     }
 
     /// The same over TLS.
+    #[cfg(feature = "rustls")]
     pub(crate) async fn start_tls(tls: TlsAcceptor, first: &'static str, rest: &'static str) -> Self {
         Self::launch(Some(tls), first, rest).await
     }
@@ -65,6 +66,7 @@ impl Http2Server {
         Self { address, go_on, seen }
     }
 
+    #[cfg(feature = "rustls")]
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -106,13 +108,16 @@ async fn serve(socket: impl AsyncRead + AsyncWrite + Unpin, script: Script) {
     let mut builder = h2::server::Builder::new();
     let handshake = builder.max_concurrent_streams(STREAMS_MAX).handshake::<_, Bytes>(socket);
     let Ok(mut connection) = handshake.await else { return };
-    while let Some(Ok((_request, respond))) = connection.accept().await {
+    while let Some(Ok((request, respond))) = connection.accept().await {
         script.note(|seen| seen.streams += 1);
-        tokio::spawn(answer(respond, script.clone()));
+        tokio::spawn(answer(request.into_body(), respond, script.clone()));
     }
 }
 
-async fn answer(mut respond: SendResponse<Bytes>, script: Script) {
+async fn answer(mut asked: RecvStream, mut respond: SendResponse<Bytes>, script: Script) {
+    while let Some(piece) = asked.data().await {
+        asked.flow_control().release_capacity(piece.unwrap().len()).unwrap();
+    }
     let head = Response::builder().header("content-type", "text/event-stream").body(()).unwrap();
     let mut body = respond.send_response(head, false).unwrap();
     body.send_data(script.first.into(), false).unwrap();

@@ -1,9 +1,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use crate::http::Pass;
 use crate::{ErrorKind, ProviderError};
@@ -16,28 +19,28 @@ const RUN_OUT_BYTES_MAX: usize = 16 << 10;
 ///
 /// Dropping it before its end closes the connection, or resets its HTTP/2 stream.
 pub(super) struct Body {
-    response: Response,
-    // After the response: its place is free once the response has let go of the connection.
+    /// Without the response's head, which would keep the 8 KiB alive into which hyper read it.
+    pieces: BoxStream<'static, reqwest::Result<Bytes>>,
+    is_document: bool,
+    // After the pieces: its place is free once they have let go of the connection.
     _pass: Pass,
 }
 
 impl Body {
     pub(super) fn new(response: Response, pass: Pass) -> Self {
-        Self { response, _pass: pass }
-    }
-
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.response.headers().get(name)?.to_str().ok()
+        let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let is_document = kind.is_some_and(|kind| kind.starts_with("application/json"));
+        Self { pieces: response.bytes_stream().boxed(), is_document, _pass: pass }
     }
 
     /// Whether this is said to be one JSON document.
     pub(super) fn is_document(&self) -> bool {
-        self.header(CONTENT_TYPE.as_str()).is_some_and(|kind| kind.starts_with("application/json"))
+        self.is_document
     }
 
     /// The next piece, decompressed, or `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ProviderError> {
-        self.response.chunk().await.map_err(broken)
+        self.pieces.try_next().await.map_err(broken)
     }
 
     /// Reads all of it, up to `limit` bytes.
@@ -62,9 +65,8 @@ impl Body {
                 return;
             }
         }
-        tokio::spawn(tokio::time::timeout(RUN_OUT_TIME, async move {
-            while goes_on(&self.next().await, &mut left) {}
-        }));
+        let Ok(runtime) = Handle::try_current() else { return };
+        runtime.spawn(timeout(RUN_OUT_TIME, async move { while goes_on(&self.next().await, &mut left) {} }));
     }
 }
 

@@ -141,12 +141,13 @@ impl Remote {
         let sent = request(pass.client()).headers(self.headers.clone()).send().await;
         let response = sent.map_err(|error| self.not_sent(error))?;
         pass.spoke(response.version());
-        let (status, body) = (response.status(), Body::new(response, pass));
+        let status = response.status();
         if status.is_success() {
-            return Ok(body);
+            return Ok(Body::new(response, pass));
         }
-        let wait = fault::retry_after(|name| Some(body.header(name)?.to_owned()), SystemTime::now());
-        let text = body.read(ERROR_BYTES_MAX).await.unwrap_or_default();
+        let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
+        let wait = fault::retry_after(header, SystemTime::now());
+        let text = Body::new(response, pass).read(ERROR_BYTES_MAX).await.unwrap_or_default();
         Err(self.secrets.scrub(fault::from_response(status.as_u16(), wait, &text)))
     }
 
