@@ -29,6 +29,8 @@ pub enum Task {
     Tools,
     /// Something heard or to be said.
     Audio,
+    /// Texts to be turned into vectors: the task of every [`EmbedRequest`](crate::EmbedRequest), and of no chat.
+    Embedding,
 }
 
 /// How much is read at either end of a long text.
@@ -122,6 +124,7 @@ impl Task {
             Self::Code => "code",
             Self::Tools => "tools",
             Self::Audio => "audio",
+            Self::Embedding => "embedding",
         }
     }
 }

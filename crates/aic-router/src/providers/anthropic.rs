@@ -5,8 +5,8 @@ use crate::wire::anthropic::{AnthropicEvents, chat_body};
 use crate::wire::remote::Remote;
 use crate::wire::{Decoder, Framing};
 use crate::{
-    ApiKey, ChatRequest, EventStream, ModelInfo, Provider, ProviderError, ProviderInfo, ProviderKind, Result,
-    prices,
+    ApiKey, ChatRequest, EventStream, Http, ModelInfo, Provider, ProviderError, ProviderInfo, ProviderKind,
+    Result, prices,
 };
 
 /// Anthropic's Claude models.
@@ -57,6 +57,15 @@ impl Anthropic {
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.info.name = name.into();
         self
+    }
+
+    /// Is reached over these connections. Defaults to some of its own.
+    ///
+    /// # Errors
+    /// [`Error::Setup`](crate::Error::Setup) if an HTTP client cannot be made.
+    pub fn http(mut self, http: &Http) -> Result<Self> {
+        self.remote = self.remote.over(http)?;
+        Ok(self)
     }
 
     /// Has these models in place of those the price table offers; what they leave open is filled in from it.

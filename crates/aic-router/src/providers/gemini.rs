@@ -5,7 +5,7 @@ use crate::wire::gemini::{BATCH_MAX, GeminiParts, chat_body, embed_body, embeddi
 use crate::wire::remote::Remote;
 use crate::wire::{Decoder, Framing};
 use crate::{
-    ApiKey, ChatRequest, EmbedRequest, Embeddings, EventStream, ModelInfo, Provider, ProviderError,
+    ApiKey, ChatRequest, EmbedRequest, Embeddings, EventStream, Http, ModelInfo, Provider, ProviderError,
     ProviderInfo, ProviderKind, Result, prices,
 };
 
@@ -46,6 +46,15 @@ impl Gemini {
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.info.name = name.into();
         self
+    }
+
+    /// Is reached over these connections. Defaults to some of its own.
+    ///
+    /// # Errors
+    /// [`Error::Setup`](crate::Error::Setup) if an HTTP client cannot be made.
+    pub fn http(mut self, http: &Http) -> Result<Self> {
+        self.remote = self.remote.over(http)?;
+        Ok(self)
     }
 
     /// Has these models in place of those the price table offers; what they leave open is filled in from it.

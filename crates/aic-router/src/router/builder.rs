@@ -3,6 +3,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::hedging::Hedging;
 use super::route::Route;
 use super::{Inner, Router, Settings};
@@ -192,7 +194,9 @@ impl RouterBuilder {
         let Self { providers, settings, clock, budgets, hedge, .. } = self;
         let budgets = (!budgets.is_empty()).then(|| Budgets::new(budgets)).transpose()?;
         let hedging = hedge.map(Hedging::new).transpose()?;
-        Ok(Router { inner: Arc::new(Inner { providers, routes, settings, limits, budgets, hedging, clock }) })
+        let accounts = Mutex::default();
+        let inner = Inner { providers, routes, settings, limits, budgets, hedging, accounts, clock };
+        Ok(Router { inner: Arc::new(inner) })
     }
 
     fn limits(&self) -> Result<Limits> {

@@ -8,7 +8,7 @@ use super::route::Route;
 use crate::breaker::Ticket;
 use crate::budget::Reservation;
 use crate::latency::Work;
-use crate::{ErrorKind, Event, NanoUsd, ProviderError, Usage};
+use crate::{Booking, ErrorKind, Event, NanoUsd, ProviderError, Usage};
 
 /// One call on its way: measures it, and books how it ends exactly once, also when it is dropped.
 #[derive(Debug)]
@@ -113,7 +113,7 @@ impl Call {
         }
         let cost = self.route.book(usage);
         settle(self.reserved.take(), cost);
-        Spent { usage, cost }
+        self.book(Spent { usage, cost }, false)
     }
 
     /// The call failed. A timeout is charged to the latency too, or a stuck model would look quick.
@@ -125,7 +125,7 @@ impl Call {
         self.route.failed(&ticket, kind, self.now());
         if self.first_content.is_none() && !kind.may_be_billed() {
             settle(self.reserved.take(), Some(NanoUsd(0)));
-            return Spent { usage: Some(Usage::default()), cost: Some(NanoUsd(0)) };
+            return self.book(Spent { usage: Some(Usage::default()), cost: Some(NanoUsd(0)) }, false);
         }
         self.broken()
     }
@@ -138,7 +138,21 @@ impl Call {
         settle(self.reserved.take(), most);
         let output = self.received_bytes.div_ceil(4);
         let usage = Usage { output, ..self.demand.likely };
-        Spent { usage: Some(usage), cost: price.and_then(|price| price.cost(usage)) }
+        let cost = price.and_then(|price| price.cost(usage));
+        self.book(Spent { usage: Some(usage), cost }, true)
+    }
+
+    fn book(&self, spent: Spent, estimated: bool) -> Spent {
+        self.router.accounts.lock().book(&Booking {
+            provider: &self.route.provider,
+            model: &self.route.model.name,
+            task: self.demand.task,
+            tenant: self.demand.tenant.as_deref(),
+            usage: spent.usage,
+            cost: spent.cost,
+            estimated,
+        });
+        spent
     }
 }
 

@@ -201,7 +201,7 @@ struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     fn new(request: &'a ChatRequest, demand: &Demand) -> Self {
-        let (task, usage) = (demand.task.unwrap_or_default(), demand.likely);
+        let (task, usage) = (demand.task, demand.likely);
         let prefix = Prefix::of(request, usage.input);
         Self { request, task, usage, needs: request.needs().collect(), prefix }
     }

@@ -11,8 +11,7 @@ const WRAPPING_TOKENS: u64 = 32;
 
 #[derive(Debug)]
 pub(super) struct Demand {
-    /// `None` for embeddings.
-    pub(super) task: Option<Task>,
+    pub(super) task: Task,
     pub(super) tenant: Option<String>,
     /// What it is likely to use.
     pub(super) likely: Usage,
@@ -27,7 +26,7 @@ impl Demand {
         let output_max = request.max_tokens.map(u64::from);
         let output = output_max.unwrap_or(EXPECTED_OUTPUT);
         Self {
-            task: Some(task),
+            task,
             tenant: request.tenant.clone(),
             likely: Usage { input: request.estimated_tokens(), output, ..Usage::default() },
             input_max: input_max(request),
@@ -38,7 +37,7 @@ impl Demand {
     pub(super) fn of_embedding(request: &EmbedRequest) -> Self {
         let bytes: u64 = request.inputs.iter().map(|text| text.len() as u64).sum();
         Self {
-            task: None,
+            task: Task::Embedding,
             tenant: None,
             likely: Usage { input: bytes.div_ceil(4), ..Usage::default() },
             input_max: bytes,

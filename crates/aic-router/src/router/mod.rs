@@ -17,6 +17,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 pub use self::builder::RouterBuilder;
 use self::demand::Demand;
 use self::hedging::Hedging;
@@ -25,8 +27,8 @@ use self::trip::Trip;
 use crate::budget::Budgets;
 use crate::limit::Limits;
 use crate::{
-    ChatRequest, ChatStream, Clock, EmbedRequest, Embeddings, Error, Explanation, Feedback, ModelHealth,
-    NanoUsd, Provider, Purpose, Result, Stats, Task,
+    Accounts, ChatRequest, ChatStream, Clock, EmbedRequest, Embeddings, Error, Explanation, Feedback,
+    ModelHealth, NanoUsd, Provider, Purpose, Result, Stats, Task,
 };
 
 /// Sends each request to the provider and model that fit it best, and to the next one when that fails.
@@ -52,6 +54,7 @@ struct Inner {
     limits: Limits,
     budgets: Option<Budgets>,
     hedging: Option<Hedging>,
+    accounts: Mutex<Accounts>,
     clock: Arc<dyn Clock>,
 }
 
@@ -131,6 +134,12 @@ impl Router {
     /// What the router has done since it was built.
     pub fn stats(&self) -> Stats {
         Stats { models: self.inner.routes.iter().map(|route| route.stats()).collect() }
+    }
+
+    /// What calls used and cost since the router was built, by provider, model, task and tenant: calls that
+    /// failed, were dropped or lost to a hedge included, as far as providers may charge for them.
+    pub fn accounts(&self) -> Accounts {
+        self.inner.accounts.lock().clone()
     }
 
     /// Which models can be called now.

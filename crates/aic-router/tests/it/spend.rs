@@ -5,7 +5,7 @@ use std::time::Duration;
 use aic_router::testing::{FakeProvider, Step};
 use aic_router::{
     Ability, ChatRequest, Error, ErrorKind, Hedge, ModelInfo, NanoUsd, Price, ProviderKind, Refusal, Router,
-    Scope, SpendLimit,
+    Scope, SpendLimit, Task,
 };
 use futures_util::future::join_all;
 use proptest::prelude::*;
@@ -134,4 +134,21 @@ proptest! {
             assert!(NanoUsd(served * 1_000_000) <= amount, "{served} tokens for {amount}");
         });
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn accounts_tell_tenants_tasks_and_broken_calls_apart() {
+    let whole = FakeProvider::new("whole").model(dear()).reply("one two");
+    let cut = FakeProvider::new("cut").model(dear()).then(Step::Cut("some words ".into()));
+    let router = Router::builder().provider(whole).provider(cut).build().unwrap();
+    let ask = |model: &str, tenant: &str| router.chat(hi().model(model).tenant(tenant).task(Task::Code));
+
+    ask("whole/m", "a").await.unwrap().collect().await.unwrap();
+    ask("cut/m", "b").await.unwrap().collect().await.unwrap_err();
+
+    let accounts = router.accounts();
+    let costs: Vec<_> = accounts.by_tenant().iter().map(|(name, sum)| (*name, sum.cost)).collect();
+    assert_eq!(costs, [(Some("b"), NanoUsd(8_000_000)), (Some("a"), NanoUsd(7_000_000))]);
+    assert_eq!(accounts.by_task()[0].0, Task::Code);
+    assert_eq!(accounts.total().estimated_cost, NanoUsd(8_000_000));
 }

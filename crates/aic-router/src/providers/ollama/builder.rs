@@ -10,7 +10,7 @@ use super::options::OllamaOptions;
 use super::warmth::Watch;
 use crate::wire::ollama::{Settings, models, with_facts};
 use crate::wire::remote::Remote;
-use crate::{ApiKey, Error, ErrorKind, ModelInfo, ProviderError, ProviderInfo, ProviderKind, Result};
+use crate::{ApiKey, Error, ErrorKind, Http, ModelInfo, ProviderError, ProviderInfo, ProviderKind, Result};
 
 /// How long Ollama may take to list its models, and then again to describe all of them.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,11 +27,19 @@ pub struct OllamaBuilder {
     // The values print as `***`, as they may be secrets.
     headers: Vec<(String, ApiKey)>,
     settings: Settings,
+    http: Http,
 }
 
 impl OllamaBuilder {
     pub(super) fn new(url: String) -> Self {
-        Self { url, name: "ollama".into(), key: None, headers: Vec::new(), settings: Settings::default() }
+        Self {
+            url,
+            name: "ollama".into(),
+            key: None,
+            headers: Vec::new(),
+            settings: Settings::default(),
+            http: Http::default(),
+        }
     }
 
     /// Its name in the router. Defaults to `ollama`.
@@ -43,6 +51,12 @@ impl OllamaBuilder {
     /// The key of a proxy before it, sent as a bearer token. None by default.
     pub fn key(mut self, key: impl Into<ApiKey>) -> Self {
         self.key = Some(key.into());
+        self
+    }
+
+    /// The connections it is reached over. Defaults to some of its own.
+    pub fn http(mut self, http: &Http) -> Self {
+        self.http = http.clone();
         self
     }
 
@@ -86,7 +100,7 @@ impl OllamaBuilder {
     }
 
     fn remote(&self) -> Result<Remote> {
-        let mut remote = Remote::new(&self.url)?;
+        let mut remote = Remote::with(&self.url, &self.http)?;
         if let Some(key) = &self.key {
             remote = remote.key("authorization", "Bearer ", key.clone())?;
         }

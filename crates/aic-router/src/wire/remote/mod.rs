@@ -55,6 +55,12 @@ impl Remote {
         })
     }
 
+    /// The same server, reached over the connections of `http`.
+    pub(crate) fn over(mut self, http: &Http) -> Result<Self> {
+        self.connections = http.host(&self.base)?;
+        Ok(self)
+    }
+
     /// Adds a header.
     pub(crate) fn header(mut self, name: &'static str, value: &'static str) -> Self {
         self.headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
