@@ -1,6 +1,6 @@
 //! The two ways to the server.
 
-use aic_router::{ChatRequest, OpenAi, Router};
+use aic_router::{ChatRequest, Http, OpenAi, Router};
 use reqwest::Client;
 
 use crate::server;
@@ -53,7 +53,8 @@ pub(crate) struct Routed {
 
 impl Routed {
     pub(crate) fn new(port: u16, model: &str) -> Self {
-        let provider = OpenAi::builder(server::url(port)).name("server").model(model);
+        let http = Http::builder().connections_max(2_000).build().expect("the settings are right");
+        let provider = OpenAi::builder(server::url(port)).name("server").model(model).http(&http);
         let provider = provider.build().expect("the settings are right");
         let router = Router::builder().provider(provider).build().expect("the settings are right");
         Self { router, request: ChatRequest::user(QUESTION) }

@@ -30,10 +30,12 @@ fn main() {
     let runtime =
         Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("threads can be started");
     if quick {
+        one_at_a_time(port, 400);
         latency(&runtime, port, 200, 1);
         events(&runtime, port, 2);
         runtime.block_on(memory::per_stream(port, 20));
     } else {
+        one_at_a_time(port, 10_000);
         latency(&runtime, port, setting("AIC_BENCH_RATE", 5_000), 10);
         events(&runtime, port, 30);
         runtime.block_on(memory::per_stream(port, 1_000));
@@ -63,6 +65,31 @@ fn latency(runtime: &Runtime, port: u16, rate: u32, blocks: usize) {
     let direct = callers[0].2.clone();
     for (name, _, table) in &callers {
         table.print(&format!("router_load/{rate}_per_second/{name}"), &direct);
+    }
+}
+
+/// Short answers, one at a time in turn and all in one thread: what is added where nothing queues.
+fn one_at_a_time(port: u16, calls: usize) {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be started");
+    let callers = [
+        Caller::Direct(Direct::new(&server::url(port), "short")),
+        Caller::Routed(Routed::new(port, "short")),
+    ];
+    let mut tables = [Table::default(), Table::default()];
+    for _ in 0..10 {
+        let mut times = [Vec::new(), Vec::new()];
+        for _ in 0..calls / 10 {
+            for (caller, times) in callers.iter().zip(&mut times) {
+                let began = Instant::now();
+                runtime.block_on(caller.call()).expect("the server answers");
+                times.push(began.elapsed());
+            }
+        }
+        tables.iter_mut().zip(times).for_each(|(table, times)| table.add(times));
+    }
+    let direct = tables[0].clone();
+    for (name, table) in ["direct", "routed"].iter().zip(&tables) {
+        table.print(&format!("router_load/one_at_a_time/{name}"), &direct);
     }
 }
 

@@ -3,11 +3,14 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::plain::Plain;
+use super::usage::Counts;
 use super::{Calls, Fragment};
 use crate::wire::{Protocol, fault, parse};
-use crate::{ChatRequest, ErrorKind, Event, FinishReason, ProviderError, Thinking, Usage};
+use crate::{ChatRequest, ErrorKind, Event, FinishReason, ProviderError, Thinking};
 
 /// Reads a stream of chunks; `data: [DONE]` after a finish reason is its end.
 #[derive(Debug, Default)]
@@ -28,19 +31,33 @@ impl Protocol for OpenAiChunks {
         if data.trim() == "[DONE]" {
             return self.end(events);
         }
+        if let Some(plain) = Plain::read(data) {
+            events.extend(plain.text().map(|text| Event::Text(text.into())));
+            return self.rest(plain.usage.as_ref(), plain.finish_reason(), events);
+        }
         let chunk = parse(data)?;
         fault_in(&chunk)?;
         let choice = first_choice(&chunk);
         self.delta(&choice["delta"], events)?;
-        events.extend(usage(&chunk["usage"]).map(Event::Usage));
-        if let Some(name) = non_empty(&choice["finish_reason"]) {
-            self.finish = Some(finish_reason(name)?);
-        }
-        Ok(())
+        self.rest(counts(&chunk["usage"]).as_ref(), non_empty(&choice["finish_reason"]), events)
     }
 }
 
 impl OpenAiChunks {
+    /// Takes what a chunk says beside its piece of the answer.
+    fn rest(
+        &mut self,
+        counts: Option<&Counts>,
+        finish: Option<&str>,
+        events: &mut VecDeque<Event>,
+    ) -> Result<(), ProviderError> {
+        events.extend(counts.and_then(Counts::usage).map(Event::Usage));
+        if let Some(name) = finish {
+            self.finish = Some(finish_reason(name)?);
+        }
+        Ok(())
+    }
+
     fn delta(&mut self, delta: &Value, events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
         events.extend(thought(delta).map(Event::Thinking));
         for field in ["content", "refusal"] {
@@ -104,19 +121,9 @@ fn non_empty(value: &Value) -> Option<&str> {
     value.as_str().filter(|text| !text.is_empty())
 }
 
-/// xAI, and Gemini behind this protocol, leave reasoning out of `completion_tokens` but not out of the total.
-fn usage(value: &Value) -> Option<Usage> {
-    let input = value["prompt_tokens"].as_u64()?;
-    let written = value["completion_tokens"].as_u64()?;
-    let rest = value["total_tokens"].as_u64().and_then(|total| total.checked_sub(input));
-    let cached = &value["prompt_tokens_details"]["cached_tokens"];
-    Some(Usage {
-        input,
-        cached_input: cached.as_u64().or(value["prompt_cache_hit_tokens"].as_u64()),
-        cache_write_input: value["prompt_tokens_details"]["cache_write_tokens"].as_u64(),
-        output: rest.map_or(written, |rest| rest.max(written)),
-        reasoning: value["completion_tokens_details"]["reasoning_tokens"].as_u64(),
-    })
+/// Counts that are not all numbers say nothing.
+fn counts(value: &Value) -> Option<Counts> {
+    Counts::deserialize(value).ok()
 }
 
 /// Besides OpenAI's own names: `model_length` of Mistral, `eos` and `eos_token` of Together and TGI; and those
@@ -141,9 +148,9 @@ fn unfinished() -> ProviderError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ToolCall;
     use crate::wire::decoder::tests::{assert_needs_its_end, decode};
     use crate::wire::{Decoder, Framing};
+    use crate::{ToolCall, Usage};
 
     const HELLO: &str = "\
 : keep-alive\n\n\
@@ -270,6 +277,7 @@ data: [DONE]\n\n";
         let xai = json!({"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 14});
         let deepseek = json!({"prompt_tokens": 5, "completion_tokens": 9, "prompt_cache_hit_tokens": 4});
 
+        let usage = |value: &Value| counts(value)?.usage();
         for value in [&openai, &xai, &deepseek] {
             assert_eq!(usage(value).unwrap().output, 9, "{value}");
         }

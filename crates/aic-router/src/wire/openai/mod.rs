@@ -9,6 +9,8 @@ mod chunks;
 mod embeddings;
 mod models;
 mod phrase;
+mod plain;
+mod usage;
 
 pub(crate) use body::{Dialect, chat_body};
 pub(crate) use calls::{Calls, Fragment};
