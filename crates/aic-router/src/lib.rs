@@ -64,6 +64,7 @@ mod evidence;
 mod explain;
 mod failure;
 mod feedback;
+#[cfg(any(feature = "redis", feature = "tower"))]
 mod gate;
 mod goal;
 mod hedge;

@@ -9,7 +9,7 @@ use aic_quant::Model;
 use aic_router::{ChatRequest, EmbedRequest, Embeddings, Explanation, Router};
 use serde::Serialize;
 
-use crate::assembly::Watch;
+use crate::assembly::{Costs, Watch};
 use crate::{Answer, Builder, ChatStream, Config, Error, Finding, Result, Status};
 
 /// Sampling temperature of a request that names none: the likeliest answer, which is also one worth keeping.
@@ -31,6 +31,7 @@ pub(crate) struct Inner {
     pub(crate) router: Router,
     pub(crate) cache: Option<Cache<aic_router::Answer>>,
     pub(crate) watch: Watch,
+    pub(crate) costs: Option<Costs>,
     pub(crate) findings: Vec<Finding>,
 }
 
@@ -195,6 +196,9 @@ impl Aic {
     pub async fn shutdown(self) {
         if let Some(inner) = Arc::into_inner(self.inner) {
             inner.watch.stop().await;
+            if let Some(costs) = inner.costs {
+                costs.stop().await;
+            }
         }
     }
 

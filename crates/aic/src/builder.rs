@@ -4,12 +4,14 @@ use std::sync::Arc;
 use aic_monitor::Machine;
 use aic_profiles::Hardware;
 use aic_quant::gguf::Bytes;
-use aic_router::{Provider, Router};
+use aic_router::Provider;
 use tokio::task::spawn_blocking;
 
 use crate::adapters::{LocalProvider, MachineMemory, Readings};
 use crate::ai::{Inner, Local};
-use crate::assembly::{LocalModel, ModelSource, OnStep, Watch, cache, providers};
+use crate::assembly::{
+    Costs, LocalModel, ModelSource, OnStep, Surroundings, Watch, cache, http, providers, router,
+};
 use crate::{Aic, Config, Environment, Error, Finding, Result, Step};
 
 /// What an [`Aic`] is made of; see [`Aic::builder`].
@@ -75,16 +77,18 @@ impl Builder {
         let on_step = self.on_step.unwrap_or_else(|| Arc::new(|_| {}));
         let (machine, hardware) = blocking("machine", || Ok(look())).await?;
         on_step(Step::Machine(&machine));
+        let http = http(&config.http)?;
+        let around = Surroundings { environment: &environment, hardware: &hardware, http: &http };
         let source = ModelSource::choose(&config.model, self.model);
         let (local, (found, mut findings), (cache, cached)) = tokio::try_join!(
             load(source, &config, &hardware, on_step),
-            async { Ok(providers(&config.providers, &environment).await) },
+            async { Ok(providers(&config.providers, &around).await) },
             cache(&config.cache),
         )?;
         findings.insert(0, local.as_ref().map_or_else(|| no_model(&config), |local| local.finding.clone()));
         findings.extend([cached, gpu(&machine)]);
 
-        let mut router = Router::builder().deadline(config.routing.deadline).retries(config.routing.retries);
+        let mut router = router(&config)?;
         if let Some(local) = &local {
             router = router.provider(local_provider(local));
         }
@@ -92,11 +96,15 @@ impl Builder {
             router = router.provider_arc(provider);
         }
         let router = router.build()?;
+        let costs = match &config.routing.costs {
+            Some(path) => Some(Costs::start(path, router.clone()).await?),
+            None => None,
+        };
         let watch =
             Watch::start(&config.monitor, &config.alerts, Readings::new(router.clone(), cache.clone()))?;
         let local =
             local.map(|LocalModel { model, name, recommendation, .. }| Local { model, name, recommendation });
-        let inner = Inner { config, machine, local, router, cache, watch, findings };
+        let inner = Inner { config, machine, local, router, cache, watch, costs, findings };
         Ok(Aic { inner: Arc::new(inner) })
     }
 }

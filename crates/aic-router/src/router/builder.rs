@@ -21,8 +21,6 @@ use crate::{
 /// The order in which equally good models are tried; providers not named here come after, as added.
 const DEFAULT_CHAIN: [&str; 5] = ["local", "ollama", "gemini", "anthropic", "openai"];
 
-const LONGEST_COOLDOWN: Duration = Duration::from_secs(24 * 3600);
-
 /// Collects the providers and settings of a [`Router`].
 #[derive(Debug)]
 #[must_use]
@@ -130,8 +128,7 @@ impl RouterBuilder {
     /// How long a model is shut off before a probe; doubles with each probe that fails, up to twelve times
     /// this long and a day at most. Defaults to 10 s.
     pub fn breaker_cooldown(mut self, cooldown: Duration) -> Self {
-        self.breaker.cooldown = cooldown;
-        self.breaker.cooldown_max = cooldown.saturating_mul(12).min(LONGEST_COOLDOWN);
+        self.breaker = self.breaker.cooldown(cooldown);
         self
     }
 

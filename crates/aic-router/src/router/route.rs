@@ -131,14 +131,15 @@ impl Route {
     pub(super) fn failed(&self, ticket: &Ticket, kind: &ErrorKind, now: Instant) {
         let mut state = self.state.lock();
         state.tally.failures += 1;
-        if let Some(rest) = kind.retry_after() {
-            state.resting_until = Some(now + rest.min(LONGEST_REST));
-        }
         let verdict = Verdict::from(kind);
         if verdict != Verdict::Unknown {
             state.record.ended(verdict == Verdict::Failed);
         }
         state.breaker.record(ticket, verdict, now);
+        if let Some(rest) = kind.retry_after() {
+            state.resting_until = Some(now + rest.min(LONGEST_REST));
+            state.breaker.hold_off(rest, now);
+        }
     }
 
     pub(super) fn cancelled(&self, ticket: &Ticket, now: Instant) {

@@ -3,6 +3,7 @@ mod device_memory;
 mod embedder;
 mod local_provider;
 mod objective;
+mod ollama_options;
 mod readings;
 mod source;
 mod target;
@@ -13,5 +14,6 @@ pub use target::ChatTarget;
 
 pub(crate) use device_memory::MachineMemory;
 pub(crate) use local_provider::LocalProvider;
+pub(crate) use ollama_options::on_this_machine;
 pub(crate) use readings::Readings;
 pub(crate) use source::MonitorSource;

@@ -1,11 +1,15 @@
 //! How the parts are found and put together; what is missing or broken becomes a [`Finding`](crate::Finding).
+mod costs;
 mod model;
 mod providers;
+mod routing;
 mod store;
 mod watch;
 
+pub(crate) use costs::Costs;
 pub(crate) use model::{LocalModel, ModelSource, OnStep};
-pub(crate) use providers::providers;
+pub(crate) use providers::{Surroundings, providers};
+pub(crate) use routing::{http, router};
 pub(crate) use store::cache;
 pub(crate) use watch::Watch;
 

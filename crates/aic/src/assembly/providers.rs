@@ -1,9 +1,11 @@
 //! Which providers there are: those whose key is set or whose server answers.
 use std::sync::Arc;
 
-use aic_router::{Anthropic, ApiKey, Gemini, ModelInfo, Ollama, OpenAi, Provider};
+use aic_profiles::Hardware;
+use aic_router::{Anthropic, ApiKey, Gemini, Http, ModelInfo, Ollama, OllamaBuilder, OpenAi, Provider};
 
 use super::chain;
+use crate::adapters::on_this_machine;
 use crate::config::{ProviderConfig, ProvidersConfig};
 use crate::{Environment, Finding};
 
@@ -12,11 +14,18 @@ const OPENAI_URL: &str = "https://api.openai.com/v1";
 
 type Made = aic_router::Result<Arc<dyn Provider>>;
 
+/// What every provider is made with.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) environment: &'a Environment,
+    pub(crate) hardware: &'a Hardware,
+    pub(crate) http: &'a Http,
+}
+
 /// A cloud that is there when its key is.
 struct Cloud {
     title: &'static str,
     variable: &'static str,
-    make: fn(ApiKey, &ProviderConfig) -> Made,
+    make: fn(ApiKey, &ProviderConfig, &Http) -> Made,
 }
 
 const GEMINI: Cloud = Cloud { title: "Gemini", variable: "GEMINI_API_KEY", make: gemini };
@@ -26,13 +35,13 @@ const OPENAI: Cloud = Cloud { title: "OpenAI", variable: "OPENAI_API_KEY", make:
 /// Finds the providers, and says of each what came of looking for it.
 pub(crate) async fn providers(
     config: &ProvidersConfig,
-    environment: &Environment,
+    around: &Surroundings<'_>,
 ) -> (Vec<Arc<dyn Provider>>, Vec<Finding>) {
     let looked = [
-        ollama(&config.ollama).await,
-        cloud(&GEMINI, &config.gemini, environment),
-        cloud(&ANTHROPIC, &config.anthropic, environment),
-        cloud(&OPENAI, &config.openai, environment),
+        ollama(&config.ollama, around).await,
+        cloud(&GEMINI, &config.gemini, around),
+        cloud(&ANTHROPIC, &config.anthropic, around),
+        cloud(&OPENAI, &config.openai, around),
     ];
     let (providers, findings): (Vec<_>, Vec<_>) = looked.into_iter().unzip();
     (providers.into_iter().flatten().collect(), findings)
@@ -40,12 +49,12 @@ pub(crate) async fn providers(
 
 type Looked = (Option<Arc<dyn Provider>>, Finding);
 
-async fn ollama(config: &ProviderConfig) -> Looked {
+async fn ollama(config: &ProviderConfig, around: &Surroundings<'_>) -> Looked {
     if !config.enabled {
         return (None, Finding::absent("Ollama", "turned off in the configuration"));
     }
     let url = config.base_url.as_deref().unwrap_or(OLLAMA_URL);
-    match Ollama::connect(url).await {
+    match server(url, around).connect().await {
         Ok(server) if server.info().models.is_empty() => (
             None,
             Finding::broken(
@@ -71,15 +80,22 @@ async fn ollama(config: &ProviderConfig) -> Looked {
     }
 }
 
-fn cloud(cloud: &Cloud, config: &ProviderConfig, environment: &Environment) -> Looked {
+/// Only a server on this machine is told what this machine can do.
+fn server(url: &str, around: &Surroundings<'_>) -> OllamaBuilder {
+    let server = Ollama::builder(url).http(around.http);
+    let here = ["://127.", "://localhost", "://[::1]"].iter().any(|host| url.contains(host));
+    if here { on_this_machine(server, around.hardware) } else { server }
+}
+
+fn cloud(cloud: &Cloud, config: &ProviderConfig, around: &Surroundings<'_>) -> Looked {
     let variable = config.api_key_env.as_deref().unwrap_or(cloud.variable);
     if !config.enabled {
         return (None, Finding::absent(cloud.title, "turned off in the configuration"));
     }
-    let Some(key) = environment.get(variable) else {
+    let Some(key) = around.environment.get(variable) else {
         return (None, Finding::absent(cloud.title, format!("{variable} is not set")));
     };
-    match (cloud.make)(key.into(), config) {
+    match (cloud.make)(key.into(), config, around.http) {
         Ok(provider) => {
             let note = format!("{} with {variable}", counted(provider.info().models.len(), "model"));
             (Some(provider), Finding::used(cloud.title, note))
@@ -88,34 +104,36 @@ fn cloud(cloud: &Cloud, config: &ProviderConfig, environment: &Environment) -> L
     }
 }
 
-fn gemini(key: ApiKey, config: &ProviderConfig) -> Made {
+fn gemini(key: ApiKey, config: &ProviderConfig, http: &Http) -> Made {
     let provider = match &config.base_url {
         Some(url) => Gemini::at(url, key)?,
         None => Gemini::new(key)?,
-    };
+    }
+    .http(http)?;
     Ok(match &config.model {
         Some(model) => Arc::new(provider.models([ModelInfo::chat(model)])),
         None => Arc::new(provider),
     })
 }
 
-fn anthropic(key: ApiKey, config: &ProviderConfig) -> Made {
+fn anthropic(key: ApiKey, config: &ProviderConfig, http: &Http) -> Made {
     let provider = match &config.base_url {
         Some(url) => Anthropic::at(url, key)?,
         None => Anthropic::new(key)?,
-    };
+    }
+    .http(http)?;
     Ok(match &config.model {
         Some(model) => Arc::new(provider.models([ModelInfo::chat(model)])),
         None => Arc::new(provider),
     })
 }
 
-fn openai(key: ApiKey, config: &ProviderConfig) -> Made {
+fn openai(key: ApiKey, config: &ProviderConfig, http: &Http) -> Made {
     let mut builder = OpenAi::builder(config.base_url.as_deref().unwrap_or(OPENAI_URL));
     if let Some(model) = &config.model {
         builder = builder.model(ModelInfo::chat(model));
     }
-    Ok(Arc::new(builder.name("openai").key(key).build()?))
+    Ok(Arc::new(builder.name("openai").key(key).http(http).build()?))
 }
 
 fn counted(count: usize, noun: &str) -> String {
@@ -127,6 +145,14 @@ mod tests {
     use super::*;
     use crate::FindingState;
 
+    async fn look(
+        config: &ProvidersConfig,
+        environment: &Environment,
+    ) -> (Vec<Arc<dyn Provider>>, Vec<Finding>) {
+        let (hardware, http) = (Hardware::new(2, 1 << 30), Http::default());
+        providers(config, &Surroundings { environment, hardware: &hardware, http: &http }).await
+    }
+
     fn nowhere() -> ProvidersConfig {
         let mut config = ProvidersConfig::default();
         config.ollama.enabled = false;
@@ -135,7 +161,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_keys_there_is_no_cloud_and_each_says_which_variable_it_misses() {
-        let (providers, findings) = providers(&nowhere(), &Environment::default()).await;
+        let (providers, findings) = look(&nowhere(), &Environment::default()).await;
 
         assert!(providers.is_empty());
         assert_eq!(findings.len(), 4);
@@ -146,7 +172,7 @@ mod tests {
     async fn a_key_brings_its_cloud() {
         let environment = Environment::from([("ANTHROPIC_API_KEY", "sk-canary")]);
 
-        let (providers, findings) = providers(&nowhere(), &environment).await;
+        let (providers, findings) = look(&nowhere(), &environment).await;
 
         assert_eq!(providers[0].info().name, "anthropic");
         assert_eq!(findings[2].state, FindingState::Used);
@@ -158,7 +184,7 @@ mod tests {
         let mut config = ProvidersConfig::default();
         config.ollama.base_url = Some("http://127.0.0.1:1".to_owned());
 
-        let (_, findings) = providers(&config, &Environment::default()).await;
+        let (_, findings) = look(&config, &Environment::default()).await;
 
         assert_eq!(findings[0].state, FindingState::Broken);
         assert!(findings[0].note.contains("127.0.0.1:1"), "{}", findings[0]);

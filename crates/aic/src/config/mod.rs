@@ -1,6 +1,7 @@
 //! What the owner of a program may set: `aic.toml` (or `aic.yaml`), then the environment on top.
 mod duration;
 mod environment;
+mod routing;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use environment::Environment;
+pub use routing::{HttpConfig, RateLimitConfig, RoutingConfig, SpendLimitConfig};
 
 use crate::{Error, Result};
 
@@ -33,6 +35,8 @@ pub struct Config {
     pub providers: ProvidersConfig,
     /// How a provider is chosen.
     pub routing: RoutingConfig,
+    /// The connections to providers.
+    pub http: HttpConfig,
     /// How the machine is watched.
     pub monitor: MonitorConfig,
     /// Which alerts are raised.
@@ -122,27 +126,6 @@ pub struct ProviderConfig {
 impl Default for ProviderConfig {
     fn default() -> Self {
         Self { enabled: true, base_url: None, model: None, api_key_env: None }
-    }
-}
-
-/// How a provider is chosen and how long it may take.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct RoutingConfig {
-    /// What matters most: `quality`, `speed` or `cost`. Defaults to `cost`: what runs here comes first,
-    /// where it is good enough for the task.
-    pub priority: aic_router::Priority,
-    /// The longest a request may take, retries and fallbacks included. Defaults to 60 s.
-    #[serde(with = "duration")]
-    pub deadline: Duration,
-    /// The retries one request has, on top of one attempt at each model. Defaults to 2.
-    pub retries: u32,
-}
-
-impl Default for RoutingConfig {
-    fn default() -> Self {
-        Self { priority: aic_router::Priority::Cost, deadline: Duration::from_secs(60), retries: 2 }
     }
 }
 

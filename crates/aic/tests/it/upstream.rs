@@ -30,7 +30,7 @@ pub(crate) async fn answering(body: &str, calls: u64) -> MockServer {
 pub(crate) async fn over(server: &MockServer) -> Aic {
     let mut config = quiet();
     config.providers.openai.base_url = Some(format!("{}/v1", server.uri()));
-    config.providers.openai.model = Some("gpt-4o-mini".to_owned());
+    config.providers.openai.model = Some("house-model-70b".to_owned());
     with(config, [("OPENAI_API_KEY", "sk-canary")]).build().await.expect("a configuration that works")
 }
 
