@@ -52,7 +52,6 @@
 mod ability;
 mod accounts;
 mod backoff;
-
 mod breaker;
 mod budget;
 mod chat;
@@ -137,3 +136,8 @@ pub use stats::{Health, ModelHealth, ModelStats, Stats};
 pub use stream::{Answer, ChatStream, Draft};
 pub use task::Task;
 pub use tool::{Tool, ToolCall, ToolCallDelta, ToolChoice, ToolResult};
+
+/// The tour in docs/router.md: its programs are compiled, and run where they need no network.
+#[cfg(all(doctest, feature = "redis", feature = "testing", feature = "tower"))]
+#[doc = include_str!("../../../docs/router.md")]
+mod tour {}

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::{
     ChatRequest, EmbedRequest, Embeddings, ErrorKind, Event, EventStream, FinishReason, ModelInfo, Provider,
-    ProviderError, ProviderInfo, ProviderKind, Purpose, Usage,
+    ProviderError, ProviderInfo, ProviderKind, Purpose, ToolCall, Usage,
 };
 
 /// What a [`FakeProvider`] does with one call.
@@ -19,6 +19,8 @@ use crate::{
 pub enum Step {
     /// Answers with this text, a word at a time, one token per word.
     Reply(String),
+    /// Wants this tool called.
+    Call(ToolCall),
     /// Refuses at once.
     Fail(ErrorKind),
     /// Says this and then fails.
@@ -183,6 +185,7 @@ impl Drop for Open {
 async fn play(step: Step, input: u64) -> Result<EventStream, ProviderError> {
     match step {
         Step::Reply(text) => Ok(stream::iter(reply(&text, input)).map(Ok).boxed()),
+        Step::Call(call) => Ok(stream::iter(calling(call, input)).map(Ok).boxed()),
         Step::Fail(kind) => Err(scripted(kind)),
         Step::FailAfter(text, kind) => Ok(said(&text).chain(stream::iter([Err(scripted(kind))])).boxed()),
         Step::Cut(text) => Ok(said(&text).boxed()),
@@ -196,6 +199,11 @@ fn reply(text: &str, input: u64) -> Vec<Event> {
     let usage = Usage { input, output: words.len() as u64, ..Usage::default() };
     let tail = [Event::Usage(usage), Event::End(FinishReason::Stop)];
     words.into_iter().map(Event::Text).chain(tail).collect()
+}
+
+fn calling(call: ToolCall, input: u64) -> [Event; 3] {
+    let usage = Usage { input, output: 1, ..Usage::default() };
+    [Event::ToolCall(call), Event::Usage(usage), Event::End(FinishReason::ToolCalls)]
 }
 
 fn said(text: &str) -> impl futures_util::Stream<Item = Result<Event, ProviderError>> + Send + 'static {
