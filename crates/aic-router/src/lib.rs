@@ -1,8 +1,17 @@
 //! The right model for each request: providers, choice, retry, fallback and breakers.
 //!
-//! A [`Router`] holds [`Provider`]s, chooses among their models by [`Priority`] and [`Task`], and keeps its
-//! promises when they fail: one deadline, bounded retries, fallback that is invisible until the answer has
-//! begun, and an error instead of a cut answer afterwards.
+//! | what | where |
+//! |---|---|
+//! | Providers | [`OpenAi`] (and every compatible server), [`Anthropic`], [`Gemini`], [`Ollama`], or your own [`Provider`]; [`Http`] connections shared between them |
+//! | The chat | [`ChatRequest`] of [`Message`]s: text, pictures, sounds, thoughts, [`Tool`]s, a [`ResponseFormat`]; answered by [`Event`]s or a whole [`Answer`] |
+//! | Choice | [`Priority`] and [`Constraints`] on quality, p95 and cost; [`Router::explain`] says why, [`Feedback`] sharpens it |
+//! | Promises | one deadline, bounded retries, fallback that is invisible until the answer has begun, an error in place of a cut answer; breakers, and a [`Hedge`] |
+//! | Limits | [`RateLimit`] and [`SpendLimit`] by provider and tenant; with the feature `redis` shared between processes |
+//! | Accounts | [`Prices`], [`Stats`], and [`Accounts`] by provider, model, task and tenant, kept in a file |
+//! | tower | with the feature `tower`, the router as a service, and its promises as layers |
+//! | Tests | with the feature `testing`, a provider that plays a script, and the contract for your own |
+//!
+//! `docs/router.md` in the repository is the tour, with a program for each of these.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -48,7 +57,7 @@
 //! ```
 //!
 //! A model in this process is put behind the router by implementing [`Provider`] for it; this crate knows no
-//! engine. [`Prices`] come as a table that states its date and source; a price that is not known is never taken for 0.
+//! engine. The built-in [`Prices`] state their date and source; a price that is not known is never taken for 0.
 mod ability;
 mod accounts;
 mod backoff;
