@@ -97,6 +97,11 @@ impl ModelClass {
         billions(&name).map(Self::of_size).or_else(family)
     }
 
+    /// The class of a model: what is stated, else what its name says, else small.
+    pub(crate) fn of(model: &ModelInfo) -> Self {
+        model.class.or_else(|| Self::guess(&model.name)).unwrap_or(Self::Small)
+    }
+
     /// The class of a model with so many billion parameters.
     pub fn of_size(billions: f64) -> Self {
         match billions {
@@ -109,9 +114,9 @@ impl ModelClass {
     }
 }
 
-/// What is believed of a model's answers before any were judged; an unknown model counts as small.
+/// What is believed of a model's answers before any were judged.
 pub(crate) fn prior(model: &ModelInfo, task: Task) -> Prior {
-    let class = model.class.or_else(|| ModelClass::guess(&model.name)).unwrap_or(ModelClass::Small);
+    let class = ModelClass::of(model);
     let bonus = if model.strengths.contains(&task) { STRENGTH_BONUS } else { 0.0 };
     let row = TABLE.rows.iter().find(|row| row.task == task).unwrap_or(&TABLE.rows[0]);
     Prior { chance: (row.chances()[class as usize] + bonus).min(BEST), worth: row.worth }

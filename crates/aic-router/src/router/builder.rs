@@ -14,8 +14,8 @@ use crate::breaker::BreakerConfig;
 use crate::budget::Budgets;
 use crate::limit::Limits;
 use crate::{
-    Clock, Error, Hedge, ModelInfo, Prices, Provider, ProviderInfo, RateLimit, Result, Scope, SpendLimit,
-    SystemClock,
+    ChatRequest, Clock, Error, Hedge, ModelInfo, Prices, Provider, ProviderInfo, RateLimit, Result, Scope,
+    SpendLimit, SystemClock, Task,
 };
 
 /// The order in which equally good models are tried; providers not named here come after, as added.
@@ -191,6 +191,8 @@ impl RouterBuilder {
         let Self { providers, settings, clock, budgets, hedge, .. } = self;
         let budgets = (!budgets.is_empty()).then(|| Budgets::new(budgets)).transpose()?;
         let hedging = hedge.map(Hedging::new).transpose()?;
+        // The first guess builds the table of words, which the first request shall not wait for.
+        Task::guess(&ChatRequest::default());
         let accounts = Mutex::default();
         let inner = Inner { providers, routes, settings, limits, budgets, hedging, accounts, clock };
         Ok(Router { inner: Arc::new(inner) })

@@ -61,10 +61,7 @@ impl Route {
             provider_index,
             provider: provider.name.clone(),
             kind: provider.kind,
-            model: ModelInfo {
-                class: model.class.or_else(|| ModelClass::guess(&model.name)),
-                ..model.clone()
-            },
+            model: ModelInfo { class: Some(ModelClass::of(model)), ..model.clone() },
             state: Mutex::new(state),
         }
     }

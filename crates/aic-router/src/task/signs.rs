@@ -2,8 +2,15 @@
 
 /// How strongly `text` looks like a sum to be worked out: an operator between two digits.
 pub(super) fn sum(text: &str) -> u32 {
+    if !has_digits(text) {
+        return 0;
+    }
     let chars: Vec<char> = text.chars().collect();
     if (0..chars.len()).any(|at| is_operator(&chars, at)) { 4 } else { 0 }
+}
+
+fn has_digits(text: &str) -> bool {
+    text.bytes().any(|byte| byte.is_ascii_digit())
 }
 
 fn is_operator(chars: &[char], at: usize) -> bool {
@@ -24,7 +31,7 @@ fn is_operator(chars: &[char], at: usize) -> bool {
 /// How strongly `text` looks like a sum told in words: a question with two or more numbers that are no years.
 pub(super) fn numbers(text: &str) -> u32 {
     let numbers = text.split(|c: char| !c.is_ascii_digit()).filter(|digits| (1..4).contains(&digits.len()));
-    if asks(text) && numbers.count() >= 2 { 4 } else { 0 }
+    if has_digits(text) && asks(text) && numbers.count() >= 2 { 4 } else { 0 }
 }
 
 /// Whether `text` ends with a question mark.
