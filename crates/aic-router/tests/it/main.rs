@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where its set-up fails")]
 
+mod catalogue;
 mod choice;
 mod connections;
 mod fallback;
 mod hedge;
+mod hostile;
 mod http;
 mod http2_server;
 #[cfg(all(feature = "redis", feature = "tower"))]
@@ -16,7 +18,9 @@ mod promises;
 mod resume;
 mod server;
 mod spend;
+mod storm;
 #[cfg(feature = "rustls")]
 mod tls;
 #[cfg(all(feature = "redis", feature = "tower"))]
 mod tower;
+mod upstream;
