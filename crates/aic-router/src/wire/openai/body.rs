@@ -1,8 +1,11 @@
 //! The body of a chat.
 
+use std::borrow::Cow;
+
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::phrase::{base64, effort, image_url, optional, result_text, unsupported};
+use super::phrase::{base64, effort, image_url, result_text, unsupported};
 use crate::{
     Ability, ChatRequest, Media, Message, ModelInfo, Part, ProviderError, ResponseFormat, Role, Tool,
     ToolCall, ToolChoice, ToolResult,
@@ -17,13 +20,54 @@ pub(crate) enum Dialect {
     Compatible,
 }
 
-impl Dialect {
-    fn limit_field(self) -> &'static str {
-        match self {
-            Self::OpenAi => "max_completion_tokens",
-            Self::Compatible => "max_tokens",
-        }
-    }
+/// The body of a chat, as it is written.
+///
+/// What nearly every request has is borrowed and not made a document of first.
+#[derive(Debug, Serialize)]
+pub(crate) struct ChatBody<'a> {
+    model: &'a str,
+    messages: Vec<Turn<'a>>,
+    stream: bool,
+    stream_options: StreamOptions,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_completion_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    stop: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_effort: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_k: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frequency_penalty: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    presence_penalty: Option<f32>,
+}
+
+#[derive(Debug, Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
+/// A message of words only, or any other.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Turn<'a> {
+    Words { role: &'static str, content: Cow<'a, str> },
+    Other(Value),
 }
 
 /// The body of a chat. Thoughts are not sent back: this protocol has no place for them.
@@ -33,53 +77,55 @@ impl Dialect {
 ///
 /// # Errors
 /// [`Unsupported`](crate::ErrorKind::Unsupported) for a picture or a sound that cannot be sent.
-pub(crate) fn chat_body(
-    model: &ModelInfo,
-    request: &ChatRequest,
+pub(crate) fn chat_body<'a>(
+    model: &'a ModelInfo,
+    request: &'a ChatRequest,
     dialect: Dialect,
-) -> Result<Value, ProviderError> {
-    let mut body = optional([
-        ("model", Some(model.name.as_str().into())),
-        ("messages", Some(messages(request)?.into())),
-        ("stream", Some(true.into())),
-        ("stream_options", Some(json!({"include_usage": true}))),
-        (dialect.limit_field(), request.max_tokens.map(Value::from)),
-        ("seed", request.seed.map(Value::from)),
-        ("stop", (!request.stop.is_empty()).then(|| json!(request.stop))),
-        ("tools", (!request.tools.is_empty()).then(|| request.tools.iter().map(tool).collect())),
-        ("tool_choice", tool_choice(request)),
-        ("response_format", request.response_format.as_ref().map(response_format)),
-        ("reasoning_effort", reasoning_effort(model, request)),
-    ]);
-    if model.ability(Ability::Sampling) != Some(false) {
-        body.extend(sampling(request, dialect));
-    }
-    Ok(body.into())
+) -> Result<ChatBody<'a>, ProviderError> {
+    let is_openai = dialect == Dialect::OpenAi;
+    let samples = model.ability(Ability::Sampling) != Some(false);
+    Ok(ChatBody {
+        model: &model.name,
+        messages: messages(request)?,
+        stream: true,
+        stream_options: StreamOptions { include_usage: true },
+        max_completion_tokens: request.max_tokens.filter(|_| is_openai),
+        max_tokens: request.max_tokens.filter(|_| !is_openai),
+        seed: request.seed,
+        stop: &request.stop,
+        tools: request.tools.iter().map(tool).collect(),
+        tool_choice: tool_choice(request),
+        response_format: request.response_format.as_ref().map(response_format),
+        reasoning_effort: reasoning_effort(model, request),
+        temperature: request.temperature.filter(|_| samples),
+        top_p: request.top_p.filter(|_| samples),
+        top_k: request.top_k.filter(|_| samples && !is_openai),
+        frequency_penalty: request.frequency_penalty.filter(|_| samples),
+        presence_penalty: request.presence_penalty.filter(|_| samples),
+    })
 }
 
-fn sampling(request: &ChatRequest, dialect: Dialect) -> serde_json::Map<String, Value> {
-    let top_k = request.top_k.filter(|_| dialect == Dialect::Compatible);
-    optional([
-        ("temperature", request.temperature.map(Value::from)),
-        ("top_p", request.top_p.map(Value::from)),
-        ("top_k", top_k.map(Value::from)),
-        ("frequency_penalty", request.frequency_penalty.map(Value::from)),
-        ("presence_penalty", request.presence_penalty.map(Value::from)),
-    ])
-}
-
-fn reasoning_effort(model: &ModelInfo, request: &ChatRequest) -> Option<Value> {
+fn reasoning_effort(model: &ModelInfo, request: &ChatRequest) -> Option<&'static str> {
     let asked = request.reasoning.filter(|_| model.ability(Ability::Reasoning) != Some(false));
-    asked.map(|asked| effort(&model.name, asked).into())
+    asked.map(|asked| effort(&model.name, asked))
 }
 
-fn messages(request: &ChatRequest) -> Result<Vec<Value>, ProviderError> {
-    let mut messages = Vec::new();
+fn messages(request: &ChatRequest) -> Result<Vec<Turn<'_>>, ProviderError> {
+    let mut messages = Vec::with_capacity(request.messages.len());
     for message in &request.messages {
-        messages.extend(message.parts.iter().filter_map(result));
-        messages.extend(turn(message)?);
+        if is_words(message) {
+            messages.push(Turn::Words { role: message.role.as_str(), content: message.text() });
+            continue;
+        }
+        messages.extend(message.parts.iter().filter_map(result).map(Turn::Other));
+        messages.extend(turn(message)?.map(Turn::Other));
     }
     Ok(messages)
+}
+
+fn is_words(message: &Message) -> bool {
+    let words = !message.parts.is_empty() && message.parts.iter().all(|part| part.as_text().is_some());
+    words && message.role != Role::Tool
 }
 
 /// A message without its tool results, if there is something in it.
@@ -187,8 +233,12 @@ mod tests {
     use super::*;
     use crate::{Echo, ErrorKind, ReasoningEffort, Thinking};
 
+    fn document(model: &ModelInfo, request: &ChatRequest, dialect: Dialect) -> Value {
+        serde_json::to_value(chat_body(model, request, dialect).unwrap()).unwrap()
+    }
+
     fn body(request: &ChatRequest) -> Value {
-        chat_body(&"m".into(), request, Dialect::Compatible).unwrap()
+        document(&"m".into(), request, Dialect::Compatible)
     }
 
     #[test]
@@ -294,16 +344,16 @@ mod tests {
             .presence_penalty(1.0)
             .reasoning(ReasoningEffort::High);
 
-        let bare = chat_body(&model, &ChatRequest::user("hi"), Dialect::OpenAi).unwrap();
+        let bare = document(&model, &ChatRequest::user("hi"), Dialect::OpenAi);
 
-        assert_eq!(chat_body(&model, &request, Dialect::OpenAi).unwrap(), bare);
+        assert_eq!(document(&model, &request, Dialect::OpenAi), bare);
     }
 
     #[test]
     fn openai_itself_is_told_the_limit_by_its_new_name_and_no_top_k() {
         let request = ChatRequest::user("hi").max_tokens(5).top_k(3);
 
-        let body = chat_body(&"m".into(), &request, Dialect::OpenAi).unwrap();
+        let body = document(&"m".into(), &request, Dialect::OpenAi);
 
         assert_eq!(body["max_completion_tokens"], 5);
         assert!(body.get("max_tokens").is_none() && body.get("top_k").is_none());

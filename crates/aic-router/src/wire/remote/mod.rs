@@ -11,6 +11,7 @@ use std::time::SystemTime;
 
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, RequestBuilder};
+use serde::Serialize;
 use serde_json::Value;
 use url::Url;
 
@@ -100,7 +101,7 @@ impl Remote {
     pub(crate) async fn events(
         &self,
         path: &str,
-        body: &Value,
+        body: &(impl Serialize + Sync + ?Sized),
         decoder: Decoder,
     ) -> Result<EventStream, ProviderError> {
         // A compressed stream may be held back until a block of it is full.
