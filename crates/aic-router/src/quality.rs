@@ -25,7 +25,11 @@ pub enum ModelClass {
 const FAMILIES: &[(&str, ModelClass)] = &[
     ("nano", ModelClass::Medium),
     ("flash-lite", ModelClass::Medium),
-    ("mini", ModelClass::Large),
+    ("-mini", ModelClass::Large),
+    ("ministral", ModelClass::Medium),
+    ("mistral-small", ModelClass::Large),
+    ("mistral-medium", ModelClass::Large),
+    ("codestral", ModelClass::Large),
     ("flash", ModelClass::Large),
     ("haiku", ModelClass::Large),
     ("gpt-4o", ModelClass::Large),
@@ -33,6 +37,9 @@ const FAMILIES: &[(&str, ModelClass)] = &[
     ("sonnet", ModelClass::Frontier),
     ("gpt-", ModelClass::Frontier),
     ("-pro", ModelClass::Frontier),
+    ("mistral-large", ModelClass::Frontier),
+    ("deepseek-", ModelClass::Frontier),
+    ("grok-", ModelClass::Frontier),
 ];
 
 /// The dated table of chances, `quality.json` beside this crate's manifest; each row states its source.
@@ -157,6 +164,9 @@ mod tests {
             ("gpt-5.5", Some(ModelClass::Frontier)),
             ("claude-haiku-4-5", Some(ModelClass::Large)),
             ("gemini-2.5-flash-lite", Some(ModelClass::Medium)),
+            ("gemini-2.5-pro", Some(ModelClass::Frontier)),
+            ("mistral-large-latest", Some(ModelClass::Frontier)),
+            ("grok-4-mini", Some(ModelClass::Large)),
             ("mystery", None),
         ];
         for (name, class) in cases {
