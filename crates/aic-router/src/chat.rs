@@ -8,6 +8,9 @@ use crate::{
     ToolChoice,
 };
 
+/// The answer's length in tokens where the request does not bound it, for estimates.
+const EXPECTED_OUTPUT: u64 = 256;
+
 /// A chat to be answered, in the words every provider understands.
 ///
 /// Only `messages` is required. What is `None` is left to the provider's own default and is not sent.
@@ -213,6 +216,11 @@ impl ChatRequest {
     pub fn estimated_tokens(&self) -> u64 {
         let messages = self.messages.iter().map(|message| 4 + parts_tokens(&message.parts));
         messages.sum::<u64>() + self.tools.iter().map(tool_tokens).sum::<u64>()
+    }
+
+    /// How long the answer is likely to be: as long as it may, or 256 tokens where that is not bounded.
+    pub(crate) fn expected_output(&self) -> u64 {
+        self.max_tokens.map_or(EXPECTED_OUTPUT, u64::from)
     }
 
     /// What a model must be able to do to take this request.

@@ -72,7 +72,7 @@ pub enum Error {
         source: Arc<dyn StdError + Send + Sync>,
     },
     /// A provider could not be set up.
-    #[error("provider `{provider}` could not be set up{}", Advice(Some(.source)))]
+    #[error("provider `{provider}` could not be set up; {}", setup_advice(.source))]
     Setup {
         /// The provider's name.
         provider: String,
@@ -148,6 +148,16 @@ impl fmt::Display for Failed<'_> {
             Tried(self.0),
             Advice(self.0.last().map(|attempt| &attempt.error))
         )
+    }
+}
+
+/// What a person can do about a provider that cannot be set up: mostly its address is wrong.
+fn setup_advice(source: &ProviderError) -> &'static str {
+    match source.kind() {
+        ErrorKind::ModelNotFound | ErrorKind::Malformed | ErrorKind::BadRequest | ErrorKind::Unsupported => {
+            "check its address: another kind of server may be there, or a path such as /v1 may be missing"
+        }
+        kind => kind.advice().unwrap_or("see the cause"),
     }
 }
 

@@ -36,6 +36,18 @@ pub enum Event {
     End(FinishReason),
 }
 
+impl Event {
+    /// Whether the caller has something in hand once it has this event, so that another model can no longer
+    /// answer in this one's place. Thoughts are not enough.
+    pub(crate) fn is_content(&self) -> bool {
+        match self {
+            Self::Text(text) => !text.is_empty(),
+            Self::ToolCallDelta(_) | Self::ToolCall(_) | Self::End(_) => true,
+            Self::Start { .. } | Self::Thinking(_) | Self::Usage(_) | Self::Cost(_) => false,
+        }
+    }
+}
+
 /// Tokens read and written for one answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {

@@ -2,8 +2,6 @@
 
 use crate::{ChatRequest, EmbedRequest, ModelInfo, NanoUsd, Part, Price, Task, Usage};
 
-/// The answer's length where the request does not bound it, for estimates.
-const EXPECTED_OUTPUT: u64 = 256;
 /// The most tokens a picture is known to be charged as.
 const IMAGE_TOKENS_MAX: u64 = 6_000;
 /// What a provider may add of its own to each message and tool.
@@ -24,7 +22,7 @@ pub(super) struct Demand {
 impl Demand {
     pub(super) fn of_chat(request: &ChatRequest, task: Task) -> Self {
         let output_max = request.max_tokens.map(u64::from);
-        let output = output_max.unwrap_or(EXPECTED_OUTPUT);
+        let output = request.expected_output();
         Self {
             task,
             tenant: request.tenant.clone(),

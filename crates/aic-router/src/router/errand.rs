@@ -46,14 +46,11 @@ impl Errand {
         self.router.settings.idle.min(self.time_left())
     }
 
-    /// Whether the caller has something in hand once it has `event`, so that another model can no longer
-    /// answer in this one's place. Thoughts count only for those who asked for them.
+    /// Whether the answer has begun with `event`. Thoughts count for those who asked for them.
     pub(super) fn is_content(&self, event: &Event) -> bool {
         match event {
-            Event::Text(text) => !text.is_empty(),
             Event::Thinking(thinking) => self.asks_for_thoughts() && !thinking.text.is_empty(),
-            Event::ToolCallDelta(_) | Event::ToolCall(_) | Event::End(_) => true,
-            Event::Start { .. } | Event::Usage(_) | Event::Cost(_) => false,
+            event => event.is_content(),
         }
     }
 

@@ -1,13 +1,13 @@
 use futures_util::{StreamExt, stream};
 
-use crate::{ChatStream, Error, Event, Result};
+use crate::{ChatStream, Error, Result};
 
 /// Waits for the first content. What fails before it is this function's error and not the stream's.
 pub(super) async fn begun(mut answer: ChatStream) -> Result<ChatStream> {
     let mut head = Vec::new();
     loop {
         let event = answer.next().await.unwrap_or(Err(Error::Truncated))?;
-        let content = is_content(&event);
+        let content = event.is_content();
         head.push(Ok(event));
         if content {
             return Ok(ChatStream::new(stream::iter(head).chain(answer)));
@@ -15,18 +15,10 @@ pub(super) async fn begun(mut answer: ChatStream) -> Result<ChatStream> {
     }
 }
 
-/// Whether an answer has begun with this event: from here on, another one would not be the same.
-pub(super) fn is_content(event: &Event) -> bool {
-    match event {
-        Event::Text(text) => !text.is_empty(),
-        event => matches!(event, Event::ToolCallDelta(_) | Event::ToolCall(_) | Event::End(_)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ErrorKind, FinishReason, ProviderError};
+    use crate::{ErrorKind, Event, FinishReason, ProviderError};
 
     fn answer(events: Vec<Result<Event>>) -> ChatStream {
         ChatStream::new(stream::iter(events))

@@ -10,9 +10,6 @@ use crate::SharedLimits;
 use crate::limit::Limits;
 use crate::{ChatRequest, ChatStream, Clock, Error, ProviderError, RateLimit, Result, Scope, SystemClock};
 
-/// The answer's length where the request does not bound it.
-const EXPECTED_OUTPUT: u64 = 256;
-
 /// Lets no more requests and tokens through than stated; the rest are refused at once, not queued.
 ///
 /// A request counts as its estimated tokens and the longest answer it allows, or 256 where it does not say.
@@ -136,5 +133,5 @@ where
 
 /// The most tokens a request may use, read and written.
 fn tokens(request: &ChatRequest) -> u64 {
-    request.estimated_tokens().saturating_add(request.max_tokens.map_or(EXPECTED_OUTPUT, u64::from))
+    request.estimated_tokens().saturating_add(request.expected_output())
 }

@@ -6,7 +6,6 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::Answering;
-use super::head::is_content;
 use crate::{
     Attempt, ChatRequest, ChatStream, Error, ErrorKind, Event, EventStream, Price, Provider, ProviderError,
     ProviderKind, Result, Usage,
@@ -46,7 +45,7 @@ impl ProviderService {
     async fn open(&self, request: &ChatRequest) -> Result<(Vec<Event>, EventStream), ProviderError> {
         let mut events = self.provider.chat(&self.model, request).await?;
         let mut head = Vec::new();
-        while !head.last().is_some_and(is_content) {
+        while !head.last().is_some_and(Event::is_content) {
             head.push(events.next().await.ok_or_else(cut)??);
         }
         Ok((head, events))

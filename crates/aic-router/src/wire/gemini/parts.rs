@@ -100,7 +100,7 @@ impl Protocol for GeminiParts {
     fn body_ended(&mut self, events: &mut VecDeque<Event>) {
         // There is no reason of its own for calls.
         let finish = match self.finish {
-            Some(FinishReason::Stop) if self.called => Some(FinishReason::ToolCalls),
+            Some(FinishReason::Stop | FinishReason::Other) if self.called => Some(FinishReason::ToolCalls),
             finish => finish,
         };
         events.extend(finish.map(Event::End));

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::context::Bounds;
 use super::{ECHO, is_embedding};
+use crate::wire::arguments;
 use crate::{
     Ability, ChatRequest, EmbedRequest, ErrorKind, Media, Message, ModelInfo, OllamaOptions, Part,
     ProviderError, ReasoningEffort, ResponseFormat, Role, Thinking, Tool, ToolCall, ToolChoice, ToolResult,
@@ -266,12 +267,7 @@ fn image(media: &Media) -> Result<Value, ProviderError> {
 
 /// With its arguments as an object, where the others have them as text.
 fn tool_call(call: &ToolCall) -> Result<Value, ProviderError> {
-    let text = if call.arguments.trim().is_empty() { "{}" } else { &call.arguments };
-    let arguments: Map<String, Value> = serde_json::from_str(text).map_err(|error| {
-        let message = format!("the arguments of the call of `{}` are not a JSON object", call.name);
-        refused(ErrorKind::BadRequest, message).caused_by(error)
-    })?;
-    Ok(json!({"id": call.id, "function": {"name": call.name, "arguments": arguments}}))
+    Ok(json!({"id": call.id, "function": {"name": call.name, "arguments": arguments(call)?}}))
 }
 
 fn refused(kind: ErrorKind, message: impl Into<String>) -> ProviderError {
