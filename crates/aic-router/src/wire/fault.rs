@@ -9,9 +9,6 @@ use serde_json::Value;
 
 use crate::{ErrorKind, ProviderError};
 
-/// The longest message kept of a server's error.
-const MESSAGE_CHARS_MAX: usize = 300;
-
 /// What an answer of status `status` that is not a success means.
 pub(crate) fn from_response(status: u16, retry_after: Option<Duration>, body: &[u8]) -> ProviderError {
     let body: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
@@ -147,12 +144,12 @@ impl Fault {
         })
     }
 
-    /// The message, cut to a bearable length, after a colon.
+    /// The message, after a colon.
     fn words(&self) -> String {
         if self.message.is_empty() {
             return String::new();
         }
-        format!(": {}", self.message.chars().take(MESSAGE_CHARS_MAX).collect::<String>())
+        format!(": {}", self.message)
     }
 }
 
