@@ -16,12 +16,21 @@ pub(super) struct Pump {
     left: usize,
     decoder: Decoder,
     ready: VecDeque<Event>,
+    /// What ended the body, told behind the events that came before it.
+    failed: Option<ProviderError>,
     secrets: Secrets,
 }
 
 impl Pump {
     pub(super) fn new(body: Body, decoder: Decoder, secrets: Secrets) -> Self {
-        Self { body: Some(body), left: ANSWER_BYTES_MAX, decoder, ready: VecDeque::new(), secrets }
+        Self {
+            body: Some(body),
+            left: ANSWER_BYTES_MAX,
+            decoder,
+            ready: VecDeque::new(),
+            failed: None,
+            secrets,
+        }
     }
 
     pub(super) fn into_stream(self) -> EventStream {
@@ -33,9 +42,12 @@ impl Pump {
             if let Some(event) = self.ready.pop_front() {
                 return Some(Ok(event));
             }
+            if let Some(error) = self.failed.take() {
+                return Some(Err(error));
+            }
             if let Err(error) = self.receive().await? {
                 self.body = None;
-                return Some(Err(self.secrets.scrub(error)));
+                self.failed = Some(self.secrets.scrub(error));
             }
         }
     }
