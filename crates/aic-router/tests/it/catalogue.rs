@@ -34,25 +34,12 @@ const NONE: &str = "–";
 struct Scenario {
     id: &'static str,
     what: &'static str,
-    run: fn(&'static dyn Dialect, &'static dyn Dialect, Promise) -> BoxFuture<'static, Verdict>,
-}
-
-/// What an answer owes that broke off after it had begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Promise {
-    /// It ends whole, or in a typed error.
-    NeverShort,
-    /// It ends whole, gone on with by the backup.
-    Resumed,
+    run: fn(&'static dyn Dialect, &'static dyn Dialect) -> BoxFuture<'static, Verdict>,
 }
 
 macro_rules! scenario {
     ($id:literal, $what:literal, $run:path) => {
-        Scenario {
-            id: $id,
-            what: $what,
-            run: |primary, backup, promise| $run(primary, backup, promise).boxed(),
-        }
+        Scenario { id: $id, what: $what, run: |primary, backup| $run(primary, backup).boxed() }
     };
 }
 
@@ -149,31 +136,24 @@ async fn by_backup(stage: Stage, primary_calls: usize) -> Verdict {
     stage.end(WHOLE, &[(found.provider == "backup", "not by the backup"), (once, "called too often")]).await
 }
 
-/// Breaks off in each of these ways after the first content, which must never pass for whole.
+/// Breaks off in each of these ways after the first content, and goes on at the backup. Then the primary is
+/// down, so that nobody but the backup can go on.
 async fn broken_off(
     primary: &'static dyn Dialect,
     backup: &'static dyn Dialect,
-    promise: Promise,
     ways: &[(usize, Fault)],
 ) -> Verdict {
-    let mut how = WHOLE;
     for (after, fault) in ways {
-        let stage = Stage::new(primary, [Play::Break(*after, *fault)], backup).await;
-        how = match (stage.ask().await, promise) {
-            (Err(error @ Error::Interrupted { .. }), Promise::NeverShort) if error.kind().is_some() => TYPED,
-            (result, _) => whole(result).map(|_| how).map_err(|error| format!("{fault:?}: {error}"))?,
-        };
-        stage.end(how, &[]).await?;
+        let script = [Play::Break(*after, *fault), Play::Refuse(Refusal::Unavailable)];
+        let stage = Stage::new(primary, script, backup).await;
+        let found = whole(stage.ask().await).map_err(|error| format!("{fault:?}: {error}"))?;
+        stage.end(WHOLE, &[(found.provider == "backup", "not ended by the backup")]).await?;
     }
-    Ok(how)
+    Ok(WHOLE)
 }
 
 /// A short wait is waited for; a long one is left to others.
-async fn busy_for_a_while(
-    primary: &'static dyn Dialect,
-    backup: &'static dyn Dialect,
-    _: Promise,
-) -> Verdict {
+async fn busy_for_a_while(primary: &'static dyn Dialect, backup: &'static dyn Dialect) -> Verdict {
     let busy = |wait| Play::Refuse(Refusal::Busy(Some(wait)));
     let stage = Stage::new(primary, [busy(Duration::from_millis(150)), Play::Answer], backup).await;
     whole(stage.ask().await)?;
@@ -185,7 +165,7 @@ async fn busy_for_a_while(
 }
 
 /// However long it lasts, a request costs the primary no more than its first attempt and the shared retries.
-async fn busy_for_ever(primary: &'static dyn Dialect, backup: &'static dyn Dialect, _: Promise) -> Verdict {
+async fn busy_for_ever(primary: &'static dyn Dialect, backup: &'static dyn Dialect) -> Verdict {
     let stage = Stage::new(primary, [Play::Refuse(Refusal::Busy(None))], backup).await;
     let mut checks = Vec::new();
     for request in 1..=3 {
@@ -195,7 +175,7 @@ async fn busy_for_ever(primary: &'static dyn Dialect, backup: &'static dyn Diale
     stage.end(WHOLE, &checks).await
 }
 
-async fn broken_once(primary: &'static dyn Dialect, backup: &'static dyn Dialect, _: Promise) -> Verdict {
+async fn broken_once(primary: &'static dyn Dialect, backup: &'static dyn Dialect) -> Verdict {
     let stage = Stage::new(primary, [Play::Refuse(Refusal::Broken), Play::Answer], backup).await;
     whole(stage.ask().await)?;
     let answered_by_one = [(2, 0), (1, 1)].contains(&stage.calls());
@@ -203,7 +183,7 @@ async fn broken_once(primary: &'static dyn Dialect, backup: &'static dyn Dialect
 }
 
 /// After five failures in a row, nobody asks the primary until its pause is over.
-async fn unavailable(primary: &'static dyn Dialect, backup: &'static dyn Dialect, _: Promise) -> Verdict {
+async fn unavailable(primary: &'static dyn Dialect, backup: &'static dyn Dialect) -> Verdict {
     let stage = Stage::new(primary, [Play::Refuse(Refusal::Unavailable)], backup).await;
     for _ in 0..4 {
         whole(stage.ask().await)?;
@@ -212,7 +192,7 @@ async fn unavailable(primary: &'static dyn Dialect, backup: &'static dyn Dialect
     stage.end(WHOLE, &[(calls.0 <= 5 && calls.1 == 4, "the breaker did not open")]).await
 }
 
-async fn reset(primary: &'static dyn Dialect, backup: &'static dyn Dialect, _: Promise) -> Verdict {
+async fn reset(primary: &'static dyn Dialect, backup: &'static dyn Dialect) -> Verdict {
     let stage = Stage::new(primary, [Play::Reset], backup).await;
     let found = whole(stage.ask().await)?;
     let calls = stage.calls();
@@ -223,37 +203,36 @@ async fn reset(primary: &'static dyn Dialect, backup: &'static dyn Dialect, _: P
     stage.end(WHOLE, &checks).await
 }
 
-async fn silent(primary: &'static dyn Dialect, backup: &'static dyn Dialect, _: Promise) -> Verdict {
+async fn silent(primary: &'static dyn Dialect, backup: &'static dyn Dialect) -> Verdict {
     by_backup(Stage::new(primary, [Play::Silence], backup).await, 1).await
 }
 
-async fn late(primary: &'static dyn Dialect, backup: &'static dyn Dialect, _: Promise) -> Verdict {
+async fn late(primary: &'static dyn Dialect, backup: &'static dyn Dialect) -> Verdict {
     by_backup(Stage::new(primary, [Play::Late(Duration::from_secs(60))], backup).await, 1).await
 }
 
-async fn cut(primary: &'static dyn Dialect, backup: &'static dyn Dialect, promise: Promise) -> Verdict {
-    broken_off(primary, backup, promise, &[(40, Fault::Cut), (21, Fault::Cut), (40, Fault::Reset)]).await
+async fn cut(primary: &'static dyn Dialect, backup: &'static dyn Dialect) -> Verdict {
+    broken_off(primary, backup, &[(40, Fault::Cut), (21, Fault::Cut), (40, Fault::Reset)]).await
 }
 
-async fn stall(primary: &'static dyn Dialect, backup: &'static dyn Dialect, promise: Promise) -> Verdict {
-    broken_off(primary, backup, promise, &[(40, Fault::Stall)]).await
+async fn stall(primary: &'static dyn Dialect, backup: &'static dyn Dialect) -> Verdict {
+    broken_off(primary, backup, &[(40, Fault::Stall)]).await
 }
 
-async fn garbage(primary: &'static dyn Dialect, backup: &'static dyn Dialect, promise: Promise) -> Verdict {
-    broken_off(primary, backup, promise, &[(40, Fault::Garbage), (40, Fault::BadChunk), (40, Fault::Error)])
-        .await
+async fn garbage(primary: &'static dyn Dialect, backup: &'static dyn Dialect) -> Verdict {
+    broken_off(primary, backup, &[(40, Fault::Garbage), (40, Fault::BadChunk), (40, Fault::Error)]).await
 }
 
-async fn no_end(primary: &'static dyn Dialect, backup: &'static dyn Dialect, promise: Promise) -> Verdict {
-    broken_off(primary, backup, promise, &[(60, Fault::NoEnd), (40, Fault::NoEnd)]).await
+async fn no_end(primary: &'static dyn Dialect, backup: &'static dyn Dialect) -> Verdict {
+    broken_off(primary, backup, &[(60, Fault::NoEnd), (40, Fault::NoEnd)]).await
 }
 
-async fn too_long(primary: &'static dyn Dialect, backup: &'static dyn Dialect, _: Promise) -> Verdict {
+async fn too_long(primary: &'static dyn Dialect, backup: &'static dyn Dialect) -> Verdict {
     by_backup(Stage::new(primary, [Play::Refuse(Refusal::TooLong)], backup).await, 1).await
 }
 
 /// What one provider's rules forbid is not carried to the next one.
-async fn filtered(primary: &'static dyn Dialect, backup: &'static dyn Dialect, _: Promise) -> Verdict {
+async fn filtered(primary: &'static dyn Dialect, backup: &'static dyn Dialect) -> Verdict {
     if primary.refusal(Refusal::Filtered).is_none() {
         return Ok(NONE);
     }
@@ -268,8 +247,8 @@ async fn filtered(primary: &'static dyn Dialect, backup: &'static dyn Dialect, _
 }
 
 /// The answer breaks off, and the backup does not go on from the beginning of another's answer.
-async fn no_prefill(primary: &'static dyn Dialect, backup: &'static dyn Dialect, _: Promise) -> Verdict {
-    let broken = [Play::Break(40, Fault::Cut)];
+async fn no_prefill(primary: &'static dyn Dialect, backup: &'static dyn Dialect) -> Verdict {
+    let broken = [Play::Break(40, Fault::Cut), Play::Refuse(Refusal::Unavailable)];
     let stage = Stage::with(primary, broken, backup, [Play::RefusePrefill], |builder| builder).await;
     let how = match stage.ask().await {
         Err(Error::Interrupted { .. }) => TYPED,
@@ -279,7 +258,7 @@ async fn no_prefill(primary: &'static dyn Dialect, backup: &'static dyn Dialect,
 }
 
 /// A primary that fails, is left alone, and is well again is asked again.
-async fn flapping(primary: &'static dyn Dialect, backup: &'static dyn Dialect, _: Promise) -> Verdict {
+async fn flapping(primary: &'static dyn Dialect, backup: &'static dyn Dialect) -> Verdict {
     let broken = Play::Refuse(Refusal::Broken);
     let script = [broken.clone(), broken.clone(), broken, Play::Answer];
     let settings = |builder: RouterBuilder| {
@@ -298,7 +277,7 @@ async fn flapping(primary: &'static dyn Dialect, backup: &'static dyn Dialect, _
 }
 
 /// What the router says was used is what was served, and an attempt that failed is no answer.
-async fn accounts(primary: &'static dyn Dialect, backup: &'static dyn Dialect, _: Promise) -> Verdict {
+async fn accounts(primary: &'static dyn Dialect, backup: &'static dyn Dialect) -> Verdict {
     let script = [Play::Answer, Play::Refuse(Refusal::TooLong), Play::Answer];
     let stage = Stage::new(primary, script, backup).await;
     let answers = [whole(stage.ask().await)?, whole(stage.ask().await)?, whole(stage.ask().await)?];
@@ -319,12 +298,12 @@ async fn accounts(primary: &'static dyn Dialect, backup: &'static dyn Dialect, _
 }
 
 /// Plays the catalogue with every wire format as the primary and the next one as the backup.
-async fn play(promise: Promise) -> BTreeMap<(&'static str, &'static str), Verdict> {
+async fn play() -> BTreeMap<(&'static str, &'static str), Verdict> {
     let dialects = dialects();
     let all = CATALOGUE.iter().flat_map(|scenario| {
         dialects.iter().enumerate().map(move |(index, primary)| {
             let backup = dialects[(index + 1) % dialects.len()];
-            let run = (scenario.run)(*primary, backup, promise);
+            let run = (scenario.run)(*primary, backup);
             async move { ((scenario.id, primary.name()), run.await) }
         })
     });
@@ -368,14 +347,23 @@ fn assert_page_has(scorecard: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_way_to_fail_ends_whole_or_in_a_typed_error() {
-    let found = play(Promise::NeverShort).await;
+    let found = play().await;
 
     assert_all_held(&found);
     assert_page_has(&scorecard(&found));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "answers are not yet gone on with by another provider after their first content"]
-async fn answers_that_break_off_are_gone_on_with() {
-    assert_all_held(&play(Promise::Resumed).await);
+/// Each call breaks off; what is asked for next is always what the caller asked, and all that was told since.
+#[tokio::test]
+#[ignore = "the second beginning is put behind the first, so that the answer starts over"]
+async fn answer_that_breaks_off_twice_is_gone_on_with_from_its_end() {
+    for (index, primary) in dialects().into_iter().enumerate() {
+        let backup = dialects()[(index + 1) % dialects().len()];
+        let script = [Play::Break(20, Fault::NoEnd), Play::Break(10, Fault::NoEnd), Play::Answer];
+        let stage = Stage::new(primary, script, backup).await;
+
+        let found = whole(stage.ask().await);
+
+        assert!(found.is_ok(), "{}: {}", primary.name(), found.unwrap_err());
+    }
 }

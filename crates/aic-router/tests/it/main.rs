@@ -16,6 +16,7 @@ mod ollama;
 mod openai;
 mod promises;
 mod resume;
+mod secrets;
 mod server;
 mod spend;
 mod storm;

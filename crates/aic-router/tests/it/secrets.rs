@@ -87,7 +87,7 @@ async fn key_is_in_no_log_error_debug_print_or_address() {
             for seen in upstream.seen() {
                 assert_no_key("an address", &seen.line);
                 assert_no_key("a body", &seen.body.to_string());
-                assert_eq!(seen.headers.contains(KEY), dialect.name() != "ollama", "{}", seen.headers);
+                assert!(seen.headers.contains(KEY), "{}", seen.headers);
             }
         }
     }

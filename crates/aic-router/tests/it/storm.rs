@@ -23,6 +23,9 @@ const SEED: u64 = 20_260_301;
 /// Callers and servers share two cores, so nothing is late before it is very late.
 const LIMIT: Duration = Duration::from_secs(4);
 const COOLDOWN: Duration = Duration::from_millis(50);
+/// So that an answer is gone on with once at most: after a second break it starts over, as the ignored test of the
+/// catalogue shows.
+const RETRIES: u32 = 1;
 
 /// How a caller's request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +92,7 @@ struct Storm {
 impl Storm {
     async fn new() -> Self {
         let mut rng = StdRng::seed_from_u64(SEED);
-        let [openai, anthropic, ..] = dialects();
+        let [openai, _, anthropic, ..] = dialects();
         let upstreams = [
             Upstream::start(openai, plays(&mut rng)).await,
             Upstream::start(anthropic, plays(&mut rng)).await,
@@ -106,7 +109,12 @@ impl Storm {
             let chain = (0..3).map(|index| names[(first + index) % 3]);
             let builder =
                 providers.iter().fold(Router::builder(), |builder, p| builder.provider_arc(p.clone()));
-            builder.chain(chain).first_content_timeout(LIMIT).idle_timeout(LIMIT).breaker_cooldown(COOLDOWN)
+            builder
+                .chain(chain)
+                .retries(RETRIES)
+                .first_content_timeout(LIMIT)
+                .idle_timeout(LIMIT)
+                .breaker_cooldown(COOLDOWN)
         };
         let routers = (0..3).map(|first| router(first).build().unwrap()).collect();
         Self { upstreams, fake, routers }
@@ -179,7 +187,7 @@ async fn storm_loses_no_answer_and_leaves_nothing_behind() {
         [Ending::Whole, Ending::Refused, Ending::Interrupted, Ending::Left].map(count);
     println!("whole {whole}, refused {refused}, interrupted {interrupted}, left {left}");
     assert_eq!(whole + refused + interrupted + left, CALLERS);
-    // Four answers in a hundred break off once they have begun; two backups make the rest whole.
+    // Most breaks are gone on with, and two backups answer for a provider that fails before it begins.
     let stayed = whole + refused + interrupted;
     assert!(
         refused * 50 < stayed && interrupted * 10 < stayed,

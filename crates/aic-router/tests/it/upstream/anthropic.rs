@@ -38,7 +38,7 @@ impl Dialect for Anthropic {
         event(&json!({"type": "content_block_delta", "index": 0, "delta": delta}))
     }
 
-    fn ending(&self) -> Vec<String> {
+    fn ending(&self, _: &str) -> Vec<String> {
         let delta = json!({"stop_reason": "end_turn", "stop_sequence": null});
         vec![
             event(&json!({"type": "content_block_stop", "index": 0})),

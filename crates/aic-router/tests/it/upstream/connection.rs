@@ -3,12 +3,11 @@
 use std::io;
 use std::sync::atomic::Ordering;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{Dialect, Fault, MODEL, Play, Reply, Seen, Shared, Up, answer, tokens};
-use crate::upstream::Refusal;
+use super::{Dialect, Fault, Play, Refusal, Reply, Seen, Shared, Up, answer, tokens};
 
 /// Whether the connection can take another request.
 enum After {
@@ -68,9 +67,8 @@ impl Connection<'_> {
     }
 
     async fn respond(&mut self, seen: Seen) -> io::Result<After> {
-        if seen.line.starts_with("GET") {
-            let tags = json!({"models": [{"name": MODEL, "details": {"family": "llama"}}]});
-            return self.reply(Reply::new(200, tags)).await;
+        if let Some(document) = self.dialect().aside(&seen.line) {
+            return self.reply(Reply::new(200, document)).await;
         }
         let shared = self.shared;
         let _open = Up::new(&shared.open);
@@ -89,7 +87,7 @@ impl Connection<'_> {
             Play::Refuse(why) => self.refuse(why).await,
             Play::Reset => self.reset(),
             Play::Silence => self.stall().await,
-            Play::Break(after, fault) => self.break_after(after, fault).await,
+            Play::Break(after, fault) => self.break_after(prefill, after, fault).await,
             Play::Raw { status, headers, first, again } => {
                 self.head(status, &headers).await?;
                 self.chunk(&first).await?;
@@ -106,18 +104,19 @@ impl Connection<'_> {
             return self.reply(reply).await;
         }
         self.begin().await?;
-        for token in rest(prefill.as_deref()) {
-            self.chunk(self.dialect().token(&token).as_bytes()).await?;
-        }
-        self.frames(&self.dialect().ending()).await?;
+        let said = self.tokens(rest(prefill.as_deref())).await?;
+        self.frames(&self.dialect().ending(&said)).await?;
         self.end().await
     }
 
-    async fn break_after(&mut self, after: usize, fault: Fault) -> io::Result<After> {
+    async fn break_after(
+        &mut self,
+        prefill: Option<String>,
+        after: usize,
+        fault: Fault,
+    ) -> io::Result<After> {
         self.begin().await?;
-        for token in tokens().take(after) {
-            self.chunk(self.dialect().token(&token).as_bytes()).await?;
-        }
+        let said = self.tokens(rest(prefill.as_deref()).into_iter().take(after)).await?;
         match fault {
             Fault::Cut => {
                 let token = self.dialect().token("lost");
@@ -139,11 +138,21 @@ impl Connection<'_> {
                 self.end().await
             }
             Fault::NoEnd => {
-                let ending = self.dialect().ending();
+                let ending = self.dialect().ending(&said);
                 self.frames(&ending[..ending.len() - 1]).await?;
                 self.end().await
             }
         }
+    }
+
+    /// Says these, and returns them as one text.
+    async fn tokens(&mut self, tokens: impl IntoIterator<Item = String>) -> io::Result<String> {
+        let mut said = String::new();
+        for token in tokens {
+            self.chunk(self.dialect().token(&token).as_bytes()).await?;
+            said.push_str(&token);
+        }
+        Ok(said)
     }
 
     async fn refuse(&mut self, why: Refusal) -> io::Result<After> {

@@ -11,6 +11,7 @@ use super::anthropic::Anthropic;
 use super::gemini::Gemini;
 use super::ollama::Ollama;
 use super::openai::OpenAi;
+use super::responses::Responses;
 
 /// The one model every upstream has.
 pub(crate) const MODEL: &str = "m";
@@ -58,8 +59,8 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync {
     /// The frame of one token.
     fn token(&self, text: &str) -> String;
 
-    /// The frames after the last token; the last one of them says that the answer is whole.
-    fn ending(&self) -> Vec<String>;
+    /// The frames after the last token of what was `said`; the last one of them says that the answer is whole.
+    fn ending(&self, said: &str) -> Vec<String>;
 
     /// What [`ending`](Self::ending) says was used.
     fn usage(&self) -> Usage;
@@ -80,6 +81,12 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync {
         ": ping\n\n".into()
     }
 
+    /// The document for a request that is no chat's; `None` for one that is.
+    fn aside(&self, line: &str) -> Option<Value> {
+        let _ = line;
+        None
+    }
+
     /// The beginning of the answer that the request ends with.
     fn prefill(&self, body: &Value) -> Option<String> {
         prefill(&body["messages"], "assistant", "content")
@@ -93,8 +100,8 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync {
 }
 
 /// Every wire format the router speaks.
-pub(crate) fn dialects() -> [&'static dyn Dialect; 4] {
-    [&OpenAi, &Anthropic, &Gemini, &Ollama]
+pub(crate) fn dialects() -> [&'static dyn Dialect; 5] {
+    [&OpenAi, &Responses, &Anthropic, &Gemini, &Ollama]
 }
 
 /// The tokens of the answer: one without quotes or accents would prove little, and one is a line break, which

@@ -26,7 +26,7 @@ impl Dialect for Gemini {
         part(&json!({"content": content, "index": 0}), 1)
     }
 
-    fn ending(&self) -> Vec<String> {
+    fn ending(&self, _: &str) -> Vec<String> {
         let content = json!({"role": "model", "parts": [{"text": ""}]});
         vec![part(&json!({"content": content, "finishReason": "STOP", "index": 0}), ANSWER_TOKENS)]
     }

@@ -10,6 +10,7 @@ mod gemini;
 mod named;
 mod ollama;
 mod openai;
+mod responses;
 mod script;
 
 use std::net::SocketAddr;

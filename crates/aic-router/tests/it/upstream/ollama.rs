@@ -4,7 +4,7 @@ use aic_router::{Provider, Usage};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{ANSWER_TOKENS, Dialect, MODEL, Refusal, Reply};
+use super::{ANSWER_TOKENS, Dialect, KEY, MODEL, Refusal, Reply};
 
 #[derive(Debug)]
 pub(crate) struct Ollama;
@@ -16,7 +16,7 @@ impl Dialect for Ollama {
     }
 
     async fn provider(&self, url: &str) -> Box<dyn Provider> {
-        Box::new(aic_router::Ollama::connect(url).await.unwrap())
+        Box::new(aic_router::Ollama::builder(url).key(KEY).connect().await.unwrap())
     }
 
     fn content_type(&self) -> &'static str {
@@ -27,7 +27,7 @@ impl Dialect for Ollama {
         line(&json!({"model": MODEL, "message": {"role": "assistant", "content": text}, "done": false}))
     }
 
-    fn ending(&self) -> Vec<String> {
+    fn ending(&self, _: &str) -> Vec<String> {
         vec![line(&json!({"model": MODEL, "message": {"role": "assistant", "content": ""}, "done": true,
             "done_reason": "stop", "total_duration": 9, "prompt_eval_count": 30, "eval_count": ANSWER_TOKENS}))]
     }
@@ -66,6 +66,16 @@ impl Dialect for Ollama {
 
     fn ping(&self) -> String {
         "\n".into()
+    }
+
+    fn aside(&self, line: &str) -> Option<Value> {
+        Some(match line.split(' ').nth(1)? {
+            "/api/chat" => return None,
+            "/api/show" => {
+                json!({"capabilities": ["completion"], "model_info": {"llama.context_length": 8192}})
+            }
+            _ => json!({"models": [{"name": MODEL, "details": {"family": "llama"}}]}),
+        })
     }
 }
 

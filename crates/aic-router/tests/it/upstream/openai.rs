@@ -28,7 +28,7 @@ impl Dialect for OpenAi {
         chunk(&json!([{"index": 0, "delta": {"content": text}, "finish_reason": null}]), None)
     }
 
-    fn ending(&self) -> Vec<String> {
+    fn ending(&self, _: &str) -> Vec<String> {
         let usage = json!({"prompt_tokens": 30, "completion_tokens": ANSWER_TOKENS, "total_tokens": 30 + ANSWER_TOKENS,
             "prompt_tokens_details": {"cached_tokens": 10}});
         vec![
