@@ -66,6 +66,10 @@ impl Body {
 
     async fn receive(&mut self) -> Result<Event, ProviderError> {
         let idle = self.trip.errand().idle_limit();
+        // An answer that always has something ready must not outlast its deadline.
+        if idle.is_zero() {
+            return Err(self.stalled());
+        }
         let next = tokio::time::timeout(idle, self.rest.next());
         next.await.map_err(|_| self.stalled())?.ok_or_else(cut)?
     }

@@ -87,6 +87,9 @@ async fn within<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, ProviderError>>,
 ) -> Result<T, ProviderError> {
+    if limit.is_zero() {
+        return Err(silent(limit));
+    }
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(silent(limit)))
 }
 

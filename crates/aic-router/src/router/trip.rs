@@ -20,7 +20,10 @@ use crate::{Attempt, ChatRequest, ChatStream, Error, NextStep, Result, Task};
 
 #[derive(Debug)]
 pub(super) struct Trip {
+    /// What is being asked now: after a break, for the rest of the answer.
     errand: Arc<Errand>,
+    /// What was asked in the first place.
+    asked: Arc<Errand>,
     allowance: Allowance,
 }
 
@@ -30,7 +33,8 @@ impl Trip {
         let task = request.task.unwrap_or_else(|| Task::guess(&request));
         let demand = Arc::new(Demand::of_chat(&request, task));
         let errand = Errand { router, request, demand, deadline: allowance.deadline() };
-        Self { errand: Arc::new(errand), allowance }
+        let asked = Arc::new(errand);
+        Self { errand: asked.clone(), asked, allowance }
     }
 
     pub(super) async fn chat(mut self) -> Result<ChatStream> {
@@ -64,8 +68,8 @@ impl Trip {
         if !self.allowance.take_retry() {
             return None;
         }
-        let Errand { router, demand, deadline, .. } = &*self.errand;
-        let request = resume::request(&self.errand.request, told);
+        let Errand { router, request, demand, deadline } = &*self.asked;
+        let request = resume::request(request, told);
         let mut able = router.plan(&request, demand, self.now()).legs();
         able.retain(|leg| resume::is_able(&leg.route.model));
         let errand = Errand { router: router.clone(), request, demand: demand.clone(), deadline: *deadline };

@@ -355,7 +355,6 @@ async fn every_way_to_fail_ends_whole_or_in_a_typed_error() {
 
 /// Each call breaks off; what is asked for next is always what the caller asked, and all that was told since.
 #[tokio::test]
-#[ignore = "the second beginning is put behind the first, so that the answer starts over"]
 async fn answer_that_breaks_off_twice_is_gone_on_with_from_its_end() {
     for (index, primary) in dialects().into_iter().enumerate() {
         let backup = dialects()[(index + 1) % dialects().len()];
