@@ -1,5 +1,7 @@
-//! For testing what stands on a router: a provider that plays a script, and the contract of [`Provider`].
+//! For testing what stands on a router: a provider that plays a script, the contract of [`Provider`], and the
+//! decoders of the wire formats.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -8,6 +10,12 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
 
+use crate::wire::anthropic::AnthropicEvents;
+use crate::wire::gemini::GeminiParts;
+use crate::wire::ollama::OllamaLines;
+use crate::wire::openai::OpenAiChunks;
+use crate::wire::responses::ResponsesEvents;
+use crate::wire::{Decoder, Framing};
 use crate::{
     ChatRequest, EmbedRequest, Embeddings, ErrorKind, Event, EventStream, FinishReason, ModelInfo, Provider,
     ProviderError, ProviderInfo, ProviderKind, Purpose, ToolCall, Usage,
@@ -252,4 +260,46 @@ async fn refuses_unknown_models(provider: &dyn Provider) {
         Ok(mut stream) => matches!(stream.next().await, Some(Err(_))),
     };
     assert!(refused, "an unknown model is refused");
+}
+
+/// A format in which answers come over the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Wire {
+    /// Anthropic Messages.
+    Anthropic,
+    /// Gemini's `streamGenerateContent`.
+    Gemini,
+    /// Ollama's own chat.
+    Ollama,
+    /// OpenAI Chat Completions.
+    OpenAi,
+    /// OpenAI Responses.
+    Responses,
+}
+
+/// Decodes the body of an answer to `request` that comes in `pieces`: its events, and the error that ended it.
+///
+/// How the bytes are cut into pieces makes no difference, and no bytes make it panic; this is what the fuzz
+/// targets beside this crate hold it to.
+pub fn decode<'a>(
+    wire: Wire,
+    request: &ChatRequest,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> (Vec<Event>, Result<(), ProviderError>) {
+    let mut decoder = decoder(wire, request);
+    let mut events = VecDeque::new();
+    let fed = pieces.into_iter().try_for_each(|piece| decoder.feed(piece, &mut events));
+    let ended = fed.and_then(|()| decoder.finish(&mut events));
+    (events.into(), ended)
+}
+
+fn decoder(wire: Wire, request: &ChatRequest) -> Decoder {
+    match wire {
+        Wire::Anthropic => Decoder::new(Framing::Sse, AnthropicEvents::default()),
+        Wire::Gemini => Decoder::new(Framing::Sse, GeminiParts::answering(request)),
+        Wire::Ollama => Decoder::new(Framing::Ndjson, OllamaLines::new(request)),
+        Wire::OpenAi => Decoder::new(Framing::Sse, OpenAiChunks::answering(request)),
+        Wire::Responses => Decoder::new(Framing::Sse, ResponsesEvents::answering(request, "api.openai.com")),
+    }
 }
