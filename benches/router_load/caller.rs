@@ -8,7 +8,7 @@ use crate::server;
 #[derive(Clone)]
 pub(crate) enum Caller {
     Direct(Direct),
-    Routed(Routed),
+    Routed(Box<Routed>),
 }
 
 impl Caller {

@@ -49,7 +49,7 @@ fn setting<T: std::str::FromStr>(name: &str, default: T) -> T {
 /// Alternates blocks of every caller; the first block of each warms it up and is not counted.
 fn latency(runtime: &Runtime, port: u16, rate: u32, blocks: usize) {
     let direct = Caller::Direct(Direct::new(&server::url(port), "short"));
-    let routed = Caller::Routed(Routed::new(port, "short"));
+    let routed = Caller::Routed(Box::new(Routed::new(port, "short")));
     let peer = std::env::var("AIC_BENCH_PEER").ok().map(|url| Caller::Direct(Direct::new(&url, "short")));
     let mut callers: Vec<(&str, Caller, Table)> =
         vec![("direct", direct, Table::default()), ("routed", routed, Table::default())];
@@ -73,7 +73,7 @@ fn one_at_a_time(port: u16, calls: usize) {
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be started");
     let callers = [
         Caller::Direct(Direct::new(&server::url(port), "short")),
-        Caller::Routed(Routed::new(port, "short")),
+        Caller::Routed(Box::new(Routed::new(port, "short"))),
     ];
     let mut tables = [Table::default(), Table::default()];
     for _ in 0..10 {
@@ -97,7 +97,7 @@ fn one_at_a_time(port: u16, calls: usize) {
 fn events(runtime: &Runtime, port: u16, streams: usize) {
     let callers = [
         ("bytes_only", Caller::Direct(Direct::new(&server::url(port), "long"))),
-        ("routed", Caller::Routed(Routed::new(port, "long"))),
+        ("routed", Caller::Routed(Box::new(Routed::new(port, "long")))),
     ];
     let mut times = [Vec::new(), Vec::new()];
     for _ in 0..streams {

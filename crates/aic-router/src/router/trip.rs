@@ -70,9 +70,10 @@ impl Trip {
         }
         let Errand { router, request, demand, deadline } = &*self.asked;
         let request = resume::request(request, told);
-        let mut able = router.plan(&request, demand, self.now()).legs();
+        let demand = Arc::new(Demand::of_chat(&request, demand.task));
+        let mut able = router.plan(&request, &demand, self.now()).legs();
         able.retain(|leg| resume::is_able(&leg.route.model));
-        let errand = Errand { router: router.clone(), request, demand: demand.clone(), deadline: *deadline };
+        let errand = Errand { router: router.clone(), request, demand, deadline: *deadline };
         self.errand = Arc::new(errand);
         self.walk(able).await
     }
