@@ -13,7 +13,8 @@ use crate::{NanoUsd, Thinking, ToolCall, ToolCallDelta};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
-    /// Who answers. Sent by the router, first.
+    /// Who answers. Sent by the router, first, and again when another model goes on with an answer that broke
+    /// off.
     Start {
         /// The provider's name.
         provider: String,
