@@ -28,11 +28,12 @@ static CUES: LazyLock<Cues> =
 /// text first has it.
 pub(super) fn find(text: &str, mut found: impl FnMut(Task, u32, usize)) {
     let Cues { cues, automaton } = &*CUES;
-    let mut seen = vec![false; cues.len()];
+    // A text has few of them, so looking through these beats a table of all.
+    let mut seen = Vec::new();
     for hit in automaton.find_overlapping_iter(text) {
         let index = hit.pattern().as_usize();
-        if !seen[index] && cues[index].fits(text, hit.start(), hit.end()) {
-            seen[index] = true;
+        if cues[index].fits(text, hit.start(), hit.end()) && !seen.contains(&index) {
+            seen.push(index);
             found(cues[index].task, cues[index].weight, hit.start());
         }
     }
