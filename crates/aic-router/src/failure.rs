@@ -38,6 +38,11 @@ impl ProviderError {
         &self.message
     }
 
+    /// A provider's stream ended without its terminal event.
+    pub(crate) fn cut() -> Self {
+        Self::new(ErrorKind::Truncated, "the stream ended before the answer did")
+    }
+
     /// The same failure with its message rewritten, as for taking a secret out.
     pub(crate) fn rephrase(mut self, rewrite: impl FnOnce(String) -> String) -> Self {
         self.message = rewrite(self.message);

@@ -149,7 +149,7 @@ impl Prices {
     /// `model` as this table has it; what the table does not say stays.
     pub(crate) fn correct(&self, provider: &str, model: &ModelInfo) -> ModelInfo {
         match self.find(provider, &model.name) {
-            Some(known) => over(known.clone(), model.clone()),
+            Some(known) => known.clone().or(model.clone()),
             None => model.clone(),
         }
     }
@@ -164,29 +164,14 @@ pub(crate) fn models_of(provider: &str) -> Vec<ModelInfo> {
 /// A model with what the table knows of it filled in where its user said nothing.
 pub(crate) fn completed(provider: &str, model: ModelInfo) -> ModelInfo {
     match Prices::builtin().find(provider, &model.name) {
-        Some(known) => over(model, known.clone()),
+        Some(known) => model.or(known.clone()),
         None => model,
-    }
-}
-
-/// `model`, and what it does not say as `base` says it.
-fn over(model: ModelInfo, base: ModelInfo) -> ModelInfo {
-    let mut abilities = base.abilities;
-    abilities.extend(model.abilities);
-    ModelInfo {
-        context_tokens: model.context_tokens.or(base.context_tokens),
-        output_tokens_max: model.output_tokens_max.or(base.output_tokens_max),
-        price: model.price.or(base.price),
-        class: model.class.or(base.class),
-        strengths: if model.strengths.is_empty() { base.strengths } else { model.strengths },
-        abilities,
-        ..model
     }
 }
 
 impl Entry {
     fn override_by(&mut self, other: Self) {
-        self.model = over(other.model, self.model.clone());
+        self.model = other.model.or(self.model.clone());
         self.offered |= other.offered;
     }
 }

@@ -218,6 +218,27 @@ impl ModelInfo {
         self.abilities.get(&ability).copied()
     }
 
+    /// The same model, and what is left open of it as `other` says it.
+    pub(crate) fn or(self, other: Self) -> Self {
+        let mut abilities = other.abilities;
+        abilities.extend(self.abilities);
+        Self {
+            context_tokens: self.context_tokens.or(other.context_tokens),
+            output_tokens_max: self.output_tokens_max.or(other.output_tokens_max),
+            price: self.price.or(other.price),
+            class: self.class.or(other.class),
+            strengths: if self.strengths.is_empty() { other.strengths } else { self.strengths },
+            abilities,
+            ..self
+        }
+    }
+
+    /// The price of its tokens at a provider of this kind: what is stated, else nothing for a local one, else
+    /// unknown.
+    pub(crate) fn price_at(&self, kind: ProviderKind) -> Option<Price> {
+        self.price.or((kind == ProviderKind::Local).then_some(Price::FREE))
+    }
+
     /// What its tokens cost. Unknown by default.
     pub fn price(mut self, price: Price) -> Self {
         self.price = Some(price);

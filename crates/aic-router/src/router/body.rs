@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use futures_util::{StreamExt, stream};
 
 use super::call::{Call, Spent};
-use super::opening::{Opened, cut};
+use super::opening::Opened;
 use super::resume;
 use super::trip::Trip;
 use crate::{ChatStream, Error, ErrorKind, Event, EventStream, FinishReason, ProviderError, Result, Usage};
@@ -71,7 +71,7 @@ impl Body {
             return Err(self.stalled());
         }
         let next = tokio::time::timeout(idle, self.rest.next());
-        next.await.map_err(|_| self.stalled())?.ok_or_else(cut)?
+        next.await.map_err(|_| self.stalled())?.ok_or_else(ProviderError::cut)?
     }
 
     /// Queues what the caller is to see. Usage waits for the end, where the last one is the true one.

@@ -58,7 +58,7 @@ async fn first_content(errand: &Errand, leg: &Leg) -> Result<(Vec<Event>, EventS
     let request = marked(&errand.request, leg);
     let first = async {
         let mut events = provider.chat(&route.model.name, &request).await?;
-        let event = events.next().await.ok_or_else(cut)??;
+        let event = events.next().await.ok_or_else(ProviderError::cut)??;
         Ok((event, events))
     };
     let (mut event, mut events) = within(limit, first).await?;
@@ -80,7 +80,7 @@ fn marked<'a>(request: &'a ChatRequest, leg: &Leg) -> Cow<'a, ChatRequest> {
 }
 
 async fn next(events: &mut EventStream) -> Result<Event, ProviderError> {
-    events.next().await.ok_or_else(cut)?
+    events.next().await.ok_or_else(ProviderError::cut)?
 }
 
 async fn within<T>(
@@ -95,10 +95,6 @@ async fn within<T>(
 
 pub(super) fn attempt(route: &Route, error: ProviderError, elapsed: Duration) -> Attempt {
     Attempt { provider: route.provider.clone(), model: route.model.name.clone(), error, elapsed }
-}
-
-pub(super) fn cut() -> ProviderError {
-    ProviderError::new(ErrorKind::Truncated, "the stream ended before the answer did")
 }
 
 fn silent(limit: Duration) -> ProviderError {

@@ -66,9 +66,8 @@ impl Route {
         }
     }
 
-    /// The price of its tokens: what is stated, else nothing for a local one, else unknown.
     pub(super) fn price(&self) -> Option<Price> {
-        self.model.price.or((self.kind == ProviderKind::Local).then_some(Price::FREE))
+        self.model.price_at(self.kind)
     }
 
     /// Whether it can be called now, and what to expect of it.

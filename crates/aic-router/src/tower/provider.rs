@@ -7,8 +7,8 @@ use tower_service::Service;
 
 use super::Answering;
 use crate::{
-    Attempt, ChatRequest, ChatStream, Error, ErrorKind, Event, EventStream, Price, Provider, ProviderError,
-    ProviderKind, Result, Usage,
+    Attempt, ChatRequest, ChatStream, Error, Event, EventStream, Price, Provider, ProviderError, Result,
+    Usage,
 };
 
 /// One model of one provider as a service: one call for each request, without choice, retry or timeout.
@@ -46,7 +46,7 @@ impl ProviderService {
         let mut events = self.provider.chat(&self.model, request).await?;
         let mut head = Vec::new();
         while !head.last().is_some_and(Event::is_content) {
-            head.push(events.next().await.ok_or_else(cut)??);
+            head.push(events.next().await.ok_or_else(ProviderError::cut)??);
         }
         Ok((head, events))
     }
@@ -57,7 +57,7 @@ impl ProviderService {
         let broke_off =
             move |source| Error::Interrupted { provider: provider.clone(), model: model.clone(), source };
         // Not seen where the answer has its end.
-        let rest = rest.chain(stream::once(async { Err(cut()) }));
+        let rest = rest.chain(stream::once(async { Err(ProviderError::cut()) }));
         let mut account = Account { usage: None, price: self.price() };
         let events = stream::iter(head).map(Ok).chain(rest).flat_map(move |event| {
             stream::iter(match event {
@@ -72,11 +72,9 @@ impl ProviderService {
         (self.provider.info().name.clone(), self.model.to_string())
     }
 
-    /// The price of the model's tokens: what is stated, else nothing for a local one, else unknown.
     fn price(&self) -> Option<Price> {
         let info = self.provider.info();
-        let stated = info.models.iter().find(|model| *model.name == *self.model)?.price;
-        stated.or((info.kind == ProviderKind::Local).then_some(Price::FREE))
+        info.models.iter().find(|model| *model.name == *self.model)?.price_at(info.kind)
     }
 }
 
@@ -116,8 +114,4 @@ impl Account {
             event => vec![event],
         }
     }
-}
-
-fn cut() -> ProviderError {
-    ProviderError::new(ErrorKind::Truncated, "the stream ended before the answer did")
 }

@@ -189,24 +189,10 @@ fn find(models: &[ModelInfo], name: &str) -> Option<ModelInfo> {
 /// The models, each with what is known of its name.
 fn described(models: Vec<ModelInfo>, known: impl Fn(&str) -> Option<ModelInfo>) -> Vec<ModelInfo> {
     let describe = |model: ModelInfo| match known(&model.name) {
-        Some(known) => completed(model, known),
+        Some(known) => model.or(known),
         None => model,
     };
     models.into_iter().map(describe).collect()
-}
-
-/// A model with what is known of it where its user says nothing.
-fn completed(model: ModelInfo, known: ModelInfo) -> ModelInfo {
-    let mut abilities = known.abilities;
-    abilities.extend(model.abilities);
-    ModelInfo {
-        context_tokens: model.context_tokens.or(known.context_tokens),
-        output_tokens_max: model.output_tokens_max.or(known.output_tokens_max),
-        abilities,
-        price: model.price.or(known.price),
-        class: model.class.or(known.class),
-        ..model
-    }
 }
 
 async fn listed(remote: &Remote) -> Result<Vec<ModelInfo>, ProviderError> {
