@@ -40,6 +40,7 @@ mod flight;
 pub mod semantic;
 mod stats;
 mod store;
+mod tag;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
@@ -50,6 +51,9 @@ pub use clock::{Clock, SystemClock};
 pub use error::{BoxError, Error, Result};
 pub use fingerprint::{Fingerprint, Tenant};
 pub use stats::{CacheStats, Misses, NotStored, Saved, Worth};
-pub use store::{Found, MemoryStore, Put, PutOptions, Store, Tiered};
+pub use store::{
+    EpochLog, Epochs, Fence, Found, Leases, MemoryStore, Put, PutOptions, Shared, Store, TierStats, Tiered,
+};
 #[cfg(feature = "redis")]
 pub use store::{RedisStore, RedisStoreBuilder};
+pub use tag::Tag;

@@ -47,6 +47,8 @@ pub struct Misses {
 pub struct NotStored {
     /// Larger than the store takes.
     pub too_large: u64,
+    /// Somebody else had been given the lease meanwhile.
+    pub superseded: u64,
     /// The caller asked not to, or the answer was discarded.
     pub declined: u64,
     /// The store could not be asked.
@@ -128,6 +130,7 @@ impl Counters {
                 stats.stored_bytes += bytes;
             }
             Put::TooLarge { .. } => stats.not_stored.too_large += 1,
+            Put::Superseded => stats.not_stored.superseded += 1,
             Put::Declined => stats.not_stored.declined += 1,
             Put::Unavailable => stats.not_stored.unavailable += 1,
         }

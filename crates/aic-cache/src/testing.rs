@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::{Clock, Error, Fingerprint, Found, Put, PutOptions, Result, Store, Tenant};
+use crate::{Clock, Error, Fingerprint, Found, Put, PutOptions, Result, Shared, Store, Tenant, TierStats};
 
 /// Checks what every [`Store`] promises. Takes a fraction of a second of real time, because entries expire.
 ///
@@ -96,6 +96,14 @@ impl Store for BrokenStore {
 
     async fn remove(&self, _: &Fingerprint) -> Result<()> {
         Err(broken())
+    }
+
+    fn shared(&self) -> Shared {
+        Shared::default()
+    }
+
+    fn tiers(&self) -> Vec<TierStats> {
+        vec![TierStats::new("broken")]
     }
 }
 

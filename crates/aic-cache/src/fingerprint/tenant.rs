@@ -27,7 +27,7 @@ impl Tenant {
         Self { key: hasher.finalize().into() }
     }
 
-    pub(super) fn key(&self) -> &[u8; 32] {
+    pub(crate) fn key(&self) -> &[u8; 32] {
         &self.key
     }
 }

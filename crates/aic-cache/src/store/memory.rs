@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use moka::{Expiry, future::Cache};
 
-use super::{Found, Put, PutOptions, Store, size};
+use super::{Found, Put, PutOptions, Shared, Store, TierStats, size};
 use crate::{Fingerprint, Result};
 
 /// What an entry costs beside its bytes: key, moka's node and hash table slot, the `Bytes` handle. An estimate.
@@ -72,6 +72,19 @@ impl Store for MemoryStore {
     async fn remove(&self, key: &Fingerprint) -> Result<()> {
         self.entries.invalidate(key).await;
         Ok(())
+    }
+
+    fn shared(&self) -> Shared {
+        Shared::default()
+    }
+
+    fn tiers(&self) -> Vec<TierStats> {
+        vec![TierStats {
+            entries: Some(self.entries.entry_count()),
+            bytes: Some(self.used_bytes()),
+            capacity_bytes: Some(self.capacity_bytes),
+            ..TierStats::new("memory")
+        }]
     }
 }
 

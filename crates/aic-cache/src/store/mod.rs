@@ -3,16 +3,22 @@
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
+mod shared;
 mod tiered;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::Serialize;
 
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisStore, RedisStoreBuilder};
-pub use self::{memory::MemoryStore, tiered::Tiered};
+pub use self::{
+    memory::MemoryStore,
+    shared::{EpochLog, Epochs, Fence, Leases, Shared},
+    tiered::Tiered,
+};
 
 use crate::{Fingerprint, Result};
 
@@ -43,6 +49,36 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`Error::Unavailable`](crate::Error::Unavailable) if the entry may still be there.
     async fn remove(&self, key: &Fingerprint) -> Result<()>;
+
+    /// What those who use this store together must agree on. [`Shared::default`] for a store that belongs to
+    /// one process and forgets with it.
+    fn shared(&self) -> Shared;
+
+    /// How full the store is, one line for each of its tiers, the nearest first.
+    fn tiers(&self) -> Vec<TierStats>;
+}
+
+/// How full one tier of a store is, and what it has done. `None` where the tier does not know.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct TierStats {
+    /// Its name, as in [`Found::tier`].
+    pub tier: &'static str,
+    /// Entries it holds.
+    pub entries: Option<u64>,
+    /// Bytes it holds, with what each entry costs beside its own bytes.
+    pub bytes: Option<u64>,
+    /// The most bytes it holds.
+    pub capacity_bytes: Option<u64>,
+    /// Entries it has dropped to make room.
+    pub evictions: Option<u64>,
+}
+
+impl TierStats {
+    /// A tier of which nothing is known but its name.
+    pub fn new(tier: &'static str) -> Self {
+        Self { tier, ..Self::default() }
+    }
 }
 
 /// What a store found.
@@ -76,6 +112,9 @@ pub struct PutOptions {
     /// How long the entry may be found; `None` means as long as there is room. Stores count in
     /// milliseconds or finer; less than one millisecond may be rounded up to one.
     pub ttl: Option<Duration>,
+    /// The lease under which the entry was made: it is refused if a later one has been given since. A store
+    /// without [`Leases`] ignores it.
+    pub fence: Option<Fence>,
 }
 
 impl PutOptions {
@@ -86,7 +125,12 @@ impl PutOptions {
 
     /// The same with this time to live. Defaults to `None`.
     pub fn ttl(self, ttl: Option<Duration>) -> Self {
-        Self { ttl }
+        Self { ttl, ..self }
+    }
+
+    /// The same under this lease. Defaults to `None`.
+    pub fn fence(self, fence: Option<Fence>) -> Self {
+        Self { fence, ..self }
     }
 }
 
@@ -106,6 +150,8 @@ pub enum Put {
         /// The largest size the store takes, in bytes.
         limit: u64,
     },
+    /// Somebody else was given the lease of this key since: what is there now is theirs.
+    Superseded,
     /// The caller asked not to store. Said by a [`Cache`](crate::Cache), never by a store.
     Declined,
     /// The store could not be asked. Said by a [`Cache`](crate::Cache), never by a store.
@@ -138,6 +184,14 @@ macro_rules! forward {
 
             async fn remove(&self, key: &Fingerprint) -> Result<()> {
                 (**self).remove(key).await
+            }
+
+            fn shared(&self) -> Shared {
+                (**self).shared()
+            }
+
+            fn tiers(&self) -> Vec<TierStats> {
+                (**self).tiers()
             }
         }
     };

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tracing::debug;
 
-use super::{Found, Put, PutOptions, Store};
+use super::{Found, Put, PutOptions, Shared, Store, TierStats};
 use crate::{Fingerprint, Result};
 
 /// How long a copy stays in the near store.
@@ -51,8 +51,11 @@ impl Store for Tiered {
     }
 
     async fn put(&self, key: &Fingerprint, bytes: Bytes, options: PutOptions) -> Result<Put> {
-        let near = self.copy(key, bytes.clone(), options.ttl).await;
-        let far = self.far.put(key, bytes, options).await;
+        let far = self.far.put(key, bytes.clone(), options).await;
+        if let Ok(Put::Superseded) = far {
+            return Ok(Put::Superseded);
+        }
+        let near = self.copy(key, bytes, options.ttl).await;
         match (near, far) {
             (Some(near), Ok(far)) => Ok(if far.is_stored() { far } else { near }),
             (Some(near), Err(error)) if near.is_stored() => {
@@ -66,6 +69,14 @@ impl Store for Tiered {
     async fn remove(&self, key: &Fingerprint) -> Result<()> {
         let near = self.near.remove(key).await;
         self.far.remove(key).await.and(near)
+    }
+
+    fn shared(&self) -> Shared {
+        self.far.shared().or(self.near.shared())
+    }
+
+    fn tiers(&self) -> Vec<TierStats> {
+        [self.near.tiers(), self.far.tiers()].concat()
     }
 }
 

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use self::breaker::Breaker;
 pub use self::builder::RedisStoreBuilder;
-use super::{Found, Put, PutOptions, Store, size};
+use super::{Found, Put, PutOptions, Shared, Store, TierStats, size};
 use crate::{BoxError, Clock, Error, Fingerprint, Result, clock::whole_ms};
 
 /// The longest time to live Redis is asked for; longer ones overflow its clock.
@@ -136,6 +136,14 @@ impl Store for RedisStore {
 
     async fn remove(&self, key: &Fingerprint) -> Result<()> {
         self.ask(Pipeline::new().cmd("UNLINK").arg(self.name(key)).ignore()).await
+    }
+
+    fn shared(&self) -> Shared {
+        Shared::default()
+    }
+
+    fn tiers(&self) -> Vec<TierStats> {
+        vec![TierStats::new("redis")]
     }
 }
 
