@@ -1,76 +1,158 @@
-//! An answer as stored bytes: `version (1) ‖ checksum (16) ‖ body`, the body in MessagePack.
+//! An answer as stored bytes: `version (1) ‖ checksum (8) ‖ form (1) ‖ body`.
 //!
-//! What comes back from a store is not trusted: the checksum finds damage, the key written inside finds an
-//! answer that ended up under another key.
+//! The body is a header and a value, both in MessagePack; packed with zstd, its length (4) comes first. What comes back
+//! from a store is not trusted: the checksum (XXH3 of all after it) finds damage, the key in the header finds an answer
+//! that ended up under another key. The checksum is no protection against somebody who may write to the store.
 
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
-    Error, Fingerprint, Result,
+    Error, Fingerprint, Refusal, Result, Tag,
     clock::{unix_ms, whole_ms},
 };
 
-const VERSION: u8 = 1;
-const CHECKSUM_BYTES: usize = 16;
+const VERSION: u8 = 2;
+const HEAD_BYTES: usize = 1 + 8 + 1;
+/// Form of a body that is written as it is.
+const PLAIN: u8 = 0;
+/// Form of a body that is packed with zstd.
+const PACKED: u8 = 1;
+/// The longest body that is unpacked. A larger one is never packed.
+const UNPACKED_BYTES_MAX: usize = 64 << 20;
+/// zstd's quickest level: answers are read far more often than written, and wait for neither.
+const LEVEL: i32 = 1;
 
-/// An answer with what is needed to judge its freshness. Times are milliseconds since 1970.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Entry<V> {
+/// What there is to know about a kept answer beside the answer. Times are milliseconds since 1970.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Header {
     key: Fingerprint,
     stored_ms: u64,
-    ends_ms: u64,
-    pub(crate) value: V,
+    fresh_until_ms: u64,
+    pub(crate) stamp: Stamp,
+    pub(crate) tags: Vec<Tag>,
 }
 
-impl<V> Entry<V> {
-    pub(crate) fn new(key: &Fingerprint, value: V, now: SystemTime, ttl: Duration) -> Self {
+/// When an answer's computation began, as counted by [`Epochs`](crate::Epochs).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stamp {
+    pub(crate) era: u64,
+    pub(crate) epoch: u64,
+}
+
+/// What is kept: an answer, or the certainty that there will be none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Outcome<V> {
+    Value(V),
+    Refused(Refusal),
+}
+
+/// A header with what it describes.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Entry<V> {
+    pub(crate) header: Header,
+    pub(crate) outcome: Outcome<V>,
+}
+
+impl Header {
+    pub(crate) fn new(
+        key: &Fingerprint,
+        now: SystemTime,
+        ttl: Duration,
+        stamp: Stamp,
+        tags: Vec<Tag>,
+    ) -> Self {
         let stored_ms = unix_ms(now);
-        Self { key: *key, stored_ms, ends_ms: stored_ms.saturating_add(whole_ms(ttl)), value }
+        Self { key: *key, stored_ms, fresh_until_ms: stored_ms.saturating_add(whole_ms(ttl)), stamp, tags }
     }
 
-    /// How long ago it was stored; zero if a clock ran backwards or another machine's is ahead.
+    /// How long ago the answer was stored; zero if a clock ran backwards or another machine's is ahead.
     pub(crate) fn age(&self, now: SystemTime) -> Duration {
         Duration::from_millis(unix_ms(now).saturating_sub(self.stored_ms))
     }
 
-    /// Whether it may still be used at `now`, by its own end and by the caller's limit.
-    pub(crate) fn is_fresh(&self, now: SystemTime, max_age: Option<Duration>) -> bool {
-        unix_ms(now) < self.ends_ms && max_age.is_none_or(|limit| self.age(now) <= limit)
+    /// For how long the answer has been past its time to live; `None` while it is fresh.
+    pub(crate) fn past(&self, now: SystemTime) -> Option<Duration> {
+        unix_ms(now).checked_sub(self.fresh_until_ms).map(Duration::from_millis)
     }
 }
 
-impl<V: Serialize> Entry<V> {
-    pub(crate) fn encode(&self) -> Result<Bytes> {
-        let mut bytes = vec![VERSION];
-        bytes.extend_from_slice(&[0; CHECKSUM_BYTES]);
-        rmp_serde::encode::write_named(&mut bytes, self)
-            .map_err(|source| Error::Encode { key: self.key, source: source.into() })?;
-        let sum = checksum(&bytes[1 + CHECKSUM_BYTES..]);
-        bytes[1..=CHECKSUM_BYTES].copy_from_slice(&sum);
-        Ok(bytes.into())
+/// Writes an answer down; its body is packed if that makes it smaller and it is longer than `pack_above` bytes.
+pub(crate) fn encode<V: Serialize>(
+    header: &Header,
+    outcome: &Outcome<&V>,
+    pack_above: usize,
+) -> Result<Bytes> {
+    let mut bytes = Vec::with_capacity(512);
+    bytes.extend_from_slice(&[0; HEAD_BYTES]);
+    write(&mut bytes, header, outcome)
+        .map_err(|source| Error::Encode { key: header.key, source: source.into() })?;
+    if let Some(packed) = pack(&bytes[HEAD_BYTES..], pack_above) {
+        bytes.truncate(HEAD_BYTES);
+        bytes.extend_from_slice(&packed);
+        bytes[HEAD_BYTES - 1] = PACKED;
+    }
+    bytes[0] = VERSION;
+    let sum = checksum(&bytes[9..]);
+    bytes[1..9].copy_from_slice(&sum);
+    Ok(bytes.into())
+}
+
+/// The header as a list, to be short; the value with its fields' names, so that one of another shape is recognised.
+fn write<V: Serialize>(
+    bytes: &mut Vec<u8>,
+    header: &Header,
+    outcome: &Outcome<&V>,
+) -> Result<(), rmp_serde::encode::Error> {
+    rmp_serde::encode::write(bytes, header)?;
+    rmp_serde::encode::write_named(bytes, outcome)
+}
+
+fn pack(body: &[u8], above: usize) -> Option<Vec<u8>> {
+    if body.len() <= above || body.len() > UNPACKED_BYTES_MAX {
+        return None;
+    }
+    let length = u32::try_from(body.len()).ok()?;
+    let packed = zstd::bulk::compress(body, LEVEL).ok()?;
+    (packed.len() + 4 < body.len()).then(|| [&length.to_be_bytes()[..], &packed].concat())
+}
+
+/// Reads the answer to `key`, or says what is wrong with it.
+pub(crate) fn decode<V: DeserializeOwned>(key: &Fingerprint, bytes: &[u8]) -> Result<Entry<V>, Damage> {
+    let (&version, rest) = bytes.split_first().ok_or(Damage::Cut)?;
+    if version != VERSION {
+        return Err(Damage::Version(version));
+    }
+    let (sum, rest) = rest.split_first_chunk().ok_or(Damage::Cut)?;
+    if *sum != checksum(rest) {
+        return Err(Damage::Checksum);
+    }
+    match rest.split_first().ok_or(Damage::Cut)? {
+        (&PLAIN, body) => read(key, body),
+        (&PACKED, packed) => read(key, &unpack(packed)?),
+        (&form, _) => Err(Damage::Form(form)),
     }
 }
 
-impl<V: DeserializeOwned> Entry<V> {
-    /// Reads the answer to `key`, or says what is wrong with it.
-    pub(crate) fn decode(key: &Fingerprint, bytes: &[u8]) -> Result<Self, Damage> {
-        let (version, rest) = bytes.split_first().ok_or(Damage::Cut)?;
-        if *version != VERSION {
-            return Err(Damage::Version(*version));
-        }
-        let (sum, body) = rest.split_at_checked(CHECKSUM_BYTES).ok_or(Damage::Cut)?;
-        if sum != checksum(body) {
-            return Err(Damage::Checksum);
-        }
-        let entry: Self = rmp_serde::from_slice(body)?;
-        if entry.key != *key {
-            return Err(Damage::Key);
-        }
-        Ok(entry)
+fn read<V: DeserializeOwned>(key: &Fingerprint, body: &[u8]) -> Result<Entry<V>, Damage> {
+    let mut body = rmp_serde::Deserializer::from_read_ref(body);
+    let header = Header::deserialize(&mut body)?;
+    if header.key != *key {
+        return Err(Damage::Key);
     }
+    Ok(Entry { header, outcome: Outcome::deserialize(&mut body)? })
+}
+
+fn unpack(packed: &[u8]) -> Result<Vec<u8>, Damage> {
+    let (length, packed) = packed.split_first_chunk().ok_or(Damage::Cut)?;
+    let length = u32::from_be_bytes(*length) as usize;
+    if length > UNPACKED_BYTES_MAX {
+        return Err(Damage::Length(length));
+    }
+    zstd::bulk::decompress(packed, length).map_err(Damage::Packing)
 }
 
 /// Why stored bytes are no answer.
@@ -82,14 +164,27 @@ pub(crate) enum Damage {
     Version(u8),
     #[error("checksum does not match")]
     Checksum,
+    #[error("of the unknown form {0}")]
+    Form(u8),
+    #[error("{0} bytes long when unpacked, more than {UNPACKED_BYTES_MAX}")]
+    Length(usize),
+    #[error("cannot be unpacked: {0}")]
+    Packing(std::io::Error),
     #[error("belongs to another key")]
     Key,
-    #[error("not of the expected type: {0}")]
-    Shape(#[from] rmp_serde::decode::Error),
+    #[error("not of the expected type")]
+    Shape,
 }
 
-fn checksum(body: &[u8]) -> [u8; CHECKSUM_BYTES] {
-    *blake3::hash(body).as_bytes().first_chunk().expect("a BLAKE3 hash has 32 bytes")
+/// What the reader objected to is left out: it may quote the answer.
+impl From<rmp_serde::decode::Error> for Damage {
+    fn from(_: rmp_serde::decode::Error) -> Self {
+        Damage::Shape
+    }
+}
+
+fn checksum(bytes: &[u8]) -> [u8; 8] {
+    xxh3_64(bytes).to_be_bytes()
 }
 
 #[cfg(test)]
@@ -100,77 +195,109 @@ mod tests {
 
     const KEY: Fingerprint = Fingerprint::from_bytes([7; 32]);
     const MINUTE: Duration = Duration::from_secs(60);
+    const STAMP: Stamp = Stamp { era: u64::MAX, epoch: 3 };
 
     fn at(seconds: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
-    fn bytes() -> Vec<u8> {
-        Entry::new(&KEY, "an answer".to_owned(), at(1000), MINUTE).encode().unwrap().to_vec()
+    fn header(stored: u64, ttl: Duration) -> Header {
+        Header::new(&KEY, at(stored), ttl, STAMP, vec![Tag::new("model", "m")])
+    }
+
+    fn bytes(answer: &str, pack_above: usize) -> Vec<u8> {
+        encode(&header(1000, MINUTE), &Outcome::Value(&answer), pack_above).unwrap().to_vec()
+    }
+
+    fn with_checksum(rest: &[u8]) -> Vec<u8> {
+        [&[VERSION][..], &checksum(rest), rest].concat()
     }
 
     proptest! {
         #[test]
-        fn entry_reads_back_as_it_was_written(value in ".*", stored in 0u64..1 << 40, ttl in any::<u32>()) {
-            let entry = Entry::new(&KEY, value, at(stored), Duration::from_secs(ttl.into()));
+        fn entry_reads_back_as_it_was_written(value in ".*", stored in 0u64..1 << 40, ttl: u32, above in 0usize..200) {
+            let header = header(stored, Duration::from_secs(ttl.into()));
+            let bytes = encode(&header, &Outcome::Value(&value), above).unwrap();
 
-            prop_assert_eq!(Entry::decode(&KEY, &entry.encode().unwrap()).unwrap(), entry);
+            prop_assert_eq!(decode(&KEY, &bytes).unwrap(), Entry { header, outcome: Outcome::Value(value) });
         }
 
         #[test]
-        fn any_flipped_bit_is_noticed(at in any::<prop::sample::Index>(), bit in 0u8..8) {
-            let mut bytes = bytes();
+        fn any_flipped_bit_is_noticed(at: prop::sample::Index, bit in 0u8..8, above in prop::sample::select(vec![0, 9999])) {
+            let mut bytes = bytes(&"an answer ".repeat(50), above);
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;
 
-            prop_assert!(Entry::<String>::decode(&KEY, &bytes).is_err());
+            prop_assert!(decode::<String>(&KEY, &bytes).is_err());
         }
 
         #[test]
-        fn any_cut_is_noticed(length in 0usize..80) {
-            let bytes = bytes();
+        fn any_cut_is_noticed(length: prop::sample::Index, above in prop::sample::select(vec![0, 9999])) {
+            let bytes = bytes(&"an answer ".repeat(50), above);
 
-            prop_assert!(Entry::<String>::decode(&KEY, &bytes[..length.min(bytes.len() - 1)]).is_err());
+            prop_assert!(decode::<String>(&KEY, &bytes[..length.index(bytes.len())]).is_err());
         }
 
         #[test]
-        fn foreign_bytes_never_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
-            let mut bytes = vec![VERSION];
-            bytes.extend_from_slice(&checksum(&body));
-            bytes.extend_from_slice(&body);
+        fn foreign_bytes_never_panic(rest in prop::collection::vec(any::<u8>(), 0..200), form in 0u8..3) {
+            let rest = [&[form][..], &rest].concat();
 
-            prop_assert!(Entry::<Vec<Option<String>>>::decode(&KEY, &bytes).is_err());
+            prop_assert!(decode::<Vec<Option<String>>>(&KEY, &with_checksum(&rest)).is_err());
         }
+    }
+
+    #[test]
+    fn long_answer_is_packed_and_a_short_one_is_not() {
+        let answer = "All work and no play makes Jack a dull boy. ".repeat(100);
+
+        assert!(bytes(&answer, 4096).len() < 300);
+        assert!(bytes(&answer, 5000).len() > 4400);
+    }
+
+    #[test]
+    fn packed_bytes_that_claim_to_be_huge_are_refused_before_they_are_unpacked() {
+        let rest = [&[PACKED][..], &u32::MAX.to_be_bytes(), &[0; 9]].concat();
+
+        assert!(matches!(decode::<String>(&KEY, &with_checksum(&rest)), Err(Damage::Length(_))));
     }
 
     #[test]
     fn entry_under_another_key_is_refused() {
         let other = Fingerprint::from_bytes([8; 32]);
 
-        assert!(matches!(Entry::<String>::decode(&other, &bytes()), Err(Damage::Key)));
+        assert!(matches!(decode::<String>(&other, &bytes("x", 9999)), Err(Damage::Key)));
     }
 
     #[test]
     fn entry_of_another_type_or_version_is_refused() {
-        let mut later = bytes();
-        later[0] = 2;
+        let mut later = bytes("x", 9999);
+        later[0] = VERSION + 1;
 
-        assert!(matches!(Entry::<u64>::decode(&KEY, &bytes()), Err(Damage::Shape(_))));
-        assert!(matches!(Entry::<String>::decode(&KEY, &later), Err(Damage::Version(2))));
+        assert!(matches!(decode::<u64>(&KEY, &bytes("x", 9999)), Err(Damage::Shape)));
+        assert!(matches!(decode::<String>(&KEY, &later), Err(Damage::Version(_))));
     }
 
     #[test]
-    fn entry_is_fresh_until_its_end_and_within_the_callers_limit() {
-        let entry = Entry::new(&KEY, (), at(1000), MINUTE);
+    fn refusal_is_kept_in_place_of_an_answer() {
+        let refusal = Refusal::new("context_length", "9000 tokens are more than 8192");
+        let kept: Outcome<&String> = Outcome::Refused(refusal.clone());
 
-        assert!(entry.is_fresh(at(1059), None));
-        assert!(!entry.is_fresh(at(1060), None));
-        assert!(entry.is_fresh(at(1010), Some(Duration::from_secs(10))));
-        assert!(!entry.is_fresh(at(1011), Some(Duration::from_secs(10))));
+        let entry = decode::<String>(&KEY, &encode(&header(0, MINUTE), &kept, 9999).unwrap()).unwrap();
+
+        assert_eq!(entry.outcome, Outcome::Refused(refusal));
+    }
+
+    #[test]
+    fn answer_is_fresh_until_its_end_and_past_it_by_the_time_since() {
+        let header = header(1000, MINUTE);
+
+        assert_eq!(header.past(at(1059)), None);
+        assert_eq!(header.past(at(1060)), Some(Duration::ZERO));
+        assert_eq!(header.past(at(1065)), Some(Duration::from_secs(5)));
     }
 
     #[test]
     fn clock_that_ran_backwards_gives_age_zero() {
-        assert_eq!(Entry::new(&KEY, (), at(1000), MINUTE).age(at(900)), Duration::ZERO);
+        assert_eq!(header(1000, MINUTE).age(at(900)), Duration::ZERO);
     }
 }

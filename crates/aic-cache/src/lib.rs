@@ -36,11 +36,13 @@ mod entry;
 mod error;
 mod fingerprint;
 mod flight;
+mod refusal;
 #[cfg(feature = "semantic")]
 pub mod semantic;
 mod stats;
 mod store;
 mod tag;
+mod tee;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
@@ -50,6 +52,7 @@ pub use cache::{
 pub use clock::{Clock, SystemClock};
 pub use error::{BoxError, Error, Result};
 pub use fingerprint::{Fingerprint, Tenant};
+pub use refusal::Refusal;
 pub use stats::{CacheStats, Misses, NotStored, Saved, Worth};
 pub use store::{
     EpochLog, Epochs, Fence, Found, Leases, MemoryStore, Put, PutOptions, Shared, Store, TierStats, Tiered,
@@ -57,3 +60,4 @@ pub use store::{
 #[cfg(feature = "redis")]
 pub use store::{RedisStore, RedisStoreBuilder};
 pub use tag::Tag;
+pub use tee::Tee;

@@ -13,6 +13,14 @@ pub struct CacheStats {
     pub hits: BTreeMap<&'static str, u64>,
     /// Answers taken over from another caller who was computing the same.
     pub coalesced: u64,
+    /// Answers read piece by piece while another caller was computing them.
+    pub followed: u64,
+    /// Answers given past their time to live, while they were computed anew. They are also in `hits`.
+    pub stale: u64,
+    /// Answers given past their time to live, because computing them anew failed.
+    pub stale_if_error: u64,
+    /// Requests that were known to be refused.
+    pub refused: u64,
     /// Answers not found, by reason.
     pub misses: Misses,
     /// Answers handed to the store and kept.
@@ -33,6 +41,8 @@ pub struct Misses {
     pub absent: u64,
     /// There was one, but too old.
     pub expired: u64,
+    /// There was one, but its tag had been cleared.
+    pub cleared: u64,
     /// There was one, but unreadable.
     pub damaged: u64,
     /// The caller wanted none.
@@ -79,13 +89,13 @@ pub struct Worth {
 impl CacheStats {
     /// Answers found or taken over from another caller.
     pub fn reused(&self) -> u64 {
-        self.hits.values().sum::<u64>() + self.coalesced
+        self.hits.values().sum::<u64>() + self.coalesced + self.followed + self.refused
     }
 
     /// The share of look-ups that were answered, 0–1. Bypassed ones do not count. `None` before the first.
     pub fn hit_ratio(&self) -> Option<f64> {
-        let Misses { absent, expired, damaged, unavailable, bypassed: _ } = self.misses;
-        let all = self.reused() + absent + expired + damaged + unavailable;
+        let Misses { absent, expired, cleared, damaged, unavailable, bypassed: _ } = self.misses;
+        let all = self.reused() + absent + expired + cleared + damaged + unavailable;
         (all > 0).then(|| self.reused() as f64 / all as f64)
     }
 }
@@ -111,11 +121,28 @@ impl Counters {
         stats.saved.add(worth);
     }
 
+    pub(crate) fn followed(&self) {
+        self.0.lock().followed += 1;
+    }
+
+    pub(crate) fn stale(&self) {
+        self.0.lock().stale += 1;
+    }
+
+    pub(crate) fn stale_if_error(&self) {
+        self.0.lock().stale_if_error += 1;
+    }
+
+    pub(crate) fn refused(&self) {
+        self.0.lock().refused += 1;
+    }
+
     pub(crate) fn miss(&self, reason: MissReason) {
         let misses = &mut self.0.lock().misses;
         *match reason {
             MissReason::Absent => &mut misses.absent,
             MissReason::Expired => &mut misses.expired,
+            MissReason::Cleared => &mut misses.cleared,
             MissReason::Damaged => &mut misses.damaged,
             MissReason::Bypassed => &mut misses.bypassed,
             MissReason::Unavailable => &mut misses.unavailable,

@@ -1,26 +1,31 @@
 use std::time::Duration;
 
+use crate::Tag;
+
 /// What one call asks of the cache, in the words of HTTP's `Cache-Control` (RFC 9111, section 5.2.1).
 ///
 /// The default uses what is there and stores what is computed.
 ///
 /// ```
 /// # use std::time::Duration;
-/// # use aic_cache::CacheControl;
+/// # use aic_cache::{CacheControl, Tag};
 /// let refresh = CacheControl::new().no_cache();
 /// let recent = CacheControl::new().max_age(Duration::from_secs(60));
+/// let about = CacheControl::new().tag(Tag::new("document", "handbook.pdf"));
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CacheControl {
     /// Use no answer from the cache; the computed one is stored. A refresh.
     pub no_cache: bool,
     /// Do not store the answer. One that is there may be used.
     pub no_store: bool,
-    /// Use no answer older than this.
+    /// Use no answer older than this, nor one past its time to live.
     pub max_age: Option<Duration>,
     /// How long the stored answer lives, in place of the cache's own time to live.
     pub ttl: Option<Duration>,
+    /// Tags of the stored answer, beside those the cache itself gives it.
+    pub tags: Vec<Tag>,
 }
 
 impl CacheControl {
@@ -39,7 +44,7 @@ impl CacheControl {
         Self { no_store: true, ..self }
     }
 
-    /// Uses no answer older than `age`.
+    /// Uses no answer older than `age`, nor one past its time to live.
     pub fn max_age(self, age: Duration) -> Self {
         Self { max_age: Some(age), ..self }
     }
@@ -47,5 +52,11 @@ impl CacheControl {
     /// Lets the stored answer live for `ttl`, in place of the cache's own time to live.
     pub fn ttl(self, ttl: Duration) -> Self {
         Self { ttl: Some(ttl), ..self }
+    }
+
+    /// Gives the stored answer `tag`, to be cleared with all others that have it.
+    pub fn tag(mut self, tag: Tag) -> Self {
+        self.tags.push(tag);
+        self
     }
 }

@@ -1,40 +1,58 @@
 use std::fmt;
 
+use futures_util::Stream;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Begin, Cache, CacheControl, MissReason};
-use crate::{Fingerprint, Put, Result, flight::Lead};
+use super::{Cache, CacheControl, Hit, MissReason, lease::HeldLease};
+use crate::{
+    Fingerprint, Put, Refusal, Result, Tee,
+    entry::{Outcome, Stamp},
+    flight::Lead,
+};
 
 /// The part of computing one answer, from [`Cache::begin`].
 ///
-/// [Finish](LeadGuard::finish) it with the complete answer, or [discard](LeadGuard::discard) it if the answer
-/// is not for others. Dropping it, as happens when the computation fails or its task is cancelled, stores
-/// nothing and passes the part to whoever has waited longest for the same key.
+/// [Finish](LeadGuard::finish) it with the complete answer, [refuse](LeadGuard::refuse) the request for good, or
+/// [discard](LeadGuard::discard) the answer if it is not for others. Dropping it, as happens when the computation fails
+/// or its task is cancelled, stores nothing and passes the part to whoever has waited longest for the same key.
 #[must_use = "dropping the guard hands the computation to the next caller"]
-pub struct LeadGuard<V> {
-    cache: Cache<V>,
+pub struct LeadGuard<V, P = ()> {
+    cache: Cache<V, P>,
     key: Fingerprint,
     control: CacheControl,
     reason: MissReason,
-    /// `None` if nobody can be waiting.
-    lead: Option<Lead<V>>,
+    stamp: Stamp,
+    /// `None` if nobody can be waiting in this process.
+    lead: Option<Lead<Outcome<V>, P>>,
+    /// `None` if nobody can be waiting in another.
+    lease: Option<HeldLease>,
+    stale: Option<Hit<V>>,
 }
 
-impl<V> Cache<V> {
-    /// Counts the miss and hands out the part of computing.
-    pub(super) fn lead(
-        &self,
+impl<V, P> LeadGuard<V, P> {
+    pub(super) fn new(
+        cache: &Cache<V, P>,
         key: &Fingerprint,
         control: &CacheControl,
         reason: MissReason,
-        lead: Option<Lead<V>>,
-    ) -> Begin<V> {
-        self.inner.counters.miss(reason);
-        Begin::Lead(LeadGuard { cache: self.clone(), key: *key, control: *control, reason, lead })
+        stamp: Stamp,
+    ) -> Self {
+        let (cache, control) = (cache.clone(), control.clone());
+        Self { cache, key: *key, control, reason, stamp, lead: None, lease: None, stale: None }
     }
-}
 
-impl<V> LeadGuard<V> {
+    pub(super) fn lead(self, lead: Lead<Outcome<V>, P>) -> Self {
+        Self { lead: Some(lead), ..self }
+    }
+
+    pub(super) fn lease(self, lease: Option<HeldLease>) -> Self {
+        Self { lease, ..self }
+    }
+
+    pub(super) fn or_stale(self, stale: Hit<V>) -> Self {
+        Self { stale: Some(stale), ..self }
+    }
+
     /// Why there was no answer in the cache.
     pub fn reason(&self) -> MissReason {
         self.reason
@@ -45,20 +63,32 @@ impl<V> LeadGuard<V> {
         &self.key
     }
 
+    /// Gives up the part because computing failed: it passes to whoever has waited longest. Returns the answer that
+    /// may be given in its place, if there is one within
+    /// [`stale_if_error`](super::CacheBuilder::stale_if_error).
+    pub fn stale(mut self) -> Option<Hit<V>> {
+        let stale = self.stale.take();
+        if stale.is_some() {
+            self.cache.inner.counters.stale_if_error();
+        }
+        stale
+    }
+
     /// Stores nothing; all who wait for the same key compute their own answers at once.
     ///
-    /// For answers that are cut short, refused, or meant to differ from call to call.
-    pub fn discard(self) {
+    /// For answers that are cut short, withheld, or meant to differ from call to call.
+    pub fn discard(mut self) {
         self.cache.inner.counters.put(Put::Declined);
-        if let Some(lead) = self.lead {
+        if let Some(lead) = self.lead.take() {
             lead.dissolve();
         }
     }
 }
 
-impl<V> LeadGuard<V>
+impl<V, P> LeadGuard<V, P>
 where
     V: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
+    P: Clone + Send + 'static,
 {
     /// Hands the complete answer to all who wait for it, then stores it.
     ///
@@ -69,15 +99,60 @@ where
     /// Those who wait have their answer as soon as the future is polled; dropping it later may leave the
     /// answer unstored.
     pub async fn finish(self, value: &V) -> Result<Put> {
-        let Self { cache, key, control, lead, .. } = self;
+        self.land(Outcome::Value(value)).await
+    }
+
+    /// Tells all who wait that the request is refused for what it is, and remembers it for the cache's
+    /// [`refusal_ttl`](super::CacheBuilder::refusal_ttl).
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    ///
+    /// # Cancel safety
+    /// As [`finish`](Self::finish).
+    pub async fn refuse(self, refusal: &Refusal) -> Result<Put> {
+        self.land(Outcome::Refused(refusal.clone())).await
+    }
+
+    /// Lets all who wait for the answer, and all who come while it is being made, read it piece by piece.
+    ///
+    /// `stream` is given the guard, to be finished when the answer is complete, before the last piece is told. The
+    /// first reader comes back; whoever reads drives the stream, and it is dropped with its last reader. So a caller
+    /// that leaves does not end the answer for the others, and one that does not read does not hold it up.
+    pub fn share<S>(mut self, stream: impl FnOnce(Self) -> S) -> Tee<P>
+    where
+        S: Stream<Item = P> + Send + 'static,
+    {
+        let doors = self.lead.as_mut().and_then(Lead::doors);
+        let tee = Tee::new(stream(self));
+        if let Some(doors) = doors {
+            doors.open(&tee);
+        }
+        tee
+    }
+
+    async fn land(self, outcome: Outcome<&V>) -> Result<Put> {
+        let Self { cache, key, control, stamp, lead, lease, .. } = self;
         let now = cache.inner.clock.wall();
         // Held until the answer is stored, so that nobody computes it again in between.
-        let _landing = lead.map(|lead| lead.land(value.clone(), now));
-        cache.put(&key, value, &control).await
+        let _landing = lead.map(|lead| lead.land(owned(&outcome), now));
+        let fence = lease.as_ref().map(HeldLease::fence);
+        let put = cache.keep(&key, &outcome, &control, stamp, fence).await;
+        if let (Ok(Put::Stored { .. }), Some(lease)) = (&put, lease) {
+            lease.over();
+        }
+        put
     }
 }
 
-impl<V> fmt::Debug for LeadGuard<V> {
+fn owned<V: Clone>(outcome: &Outcome<&V>) -> Outcome<V> {
+    match outcome {
+        Outcome::Value(value) => Outcome::Value((*value).clone()),
+        Outcome::Refused(refusal) => Outcome::Refused(refusal.clone()),
+    }
+}
+
+impl<V, P> fmt::Debug for LeadGuard<V, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LeadGuard")
             .field("key", &self.key)

@@ -1,19 +1,30 @@
 //! The typed cache over a store.
 
+mod answer;
+mod begin;
 mod builder;
+mod clearings;
 mod control;
 mod lead;
+mod lease;
+mod look;
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{fmt, future::Future, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 use tracing::{debug, warn};
 
-pub use self::{builder::CacheBuilder, control::CacheControl, lead::LeadGuard};
+pub use self::{
+    answer::{Answer, Begin, Computed, Hit, Lookup, MissReason},
+    builder::CacheBuilder,
+    control::CacheControl,
+    lead::LeadGuard,
+};
+use self::{builder::Settings, clearings::Clearings, look::Known};
 use crate::{
-    CacheStats, Clock, Fingerprint, Found, Put, PutOptions, Result, Store, Worth,
-    entry::Entry,
-    flight::{Flights, Turn},
+    CacheStats, Clock, Fence, Fingerprint, Leases, Put, PutOptions, Result, Store, Tag,
+    entry::{self, Header, Outcome, Stamp},
+    flight::Flights,
     stats::Counters,
 };
 
@@ -22,119 +33,31 @@ use crate::{
 /// Three ways to use it, from the most convenient to the most general:
 /// - [`get_or_try_compute`](Cache::get_or_try_compute) takes the computation as a closure;
 /// - [`begin`](Cache::begin) gives either the answer or a [`LeadGuard`], to be finished when the answer is
-///   complete: for answers that are streamed while they are computed;
+///   complete: for answers that are streamed in pieces `P` while they are computed, given stale, or refused;
 /// - [`lookup`](Cache::lookup) and [`put`](Cache::put) leave everything to the caller.
 ///
-/// The first two let only one of many concurrent callers with the same key compute.
+/// The first two let only one of many concurrent callers with the same key compute; of those in other processes,
+/// too, where the store has [leases](Leases).
 ///
 /// A store that is down is a miss, a damaged entry is a miss; neither is ever an error.
 ///
 /// # Freshness
 /// An answer is used until its time to live is over, as told by the cache's [`Clock`] and written in the
-/// entry itself. The cache's own time to live is spread by ±10 %, by key, so that what was stored together
-/// does not expire together; a time to live given with a call is kept as it is.
-pub struct Cache<V> {
-    inner: Arc<Inner<V>>,
+/// entry itself, or until one of its tags is [cleared](Cache::clear). The cache's own time to live is spread by
+/// ±10 %, by key, so that what was stored together does not expire together; a time to live given with a call is
+/// kept as it is.
+pub struct Cache<V, P = ()> {
+    inner: Arc<Inner<V, P>>,
 }
 
-struct Inner<V> {
+struct Inner<V, P> {
     store: Arc<dyn Store>,
+    leases: Option<Arc<dyn Leases>>,
     clock: Arc<dyn Clock>,
-    ttl: Duration,
-    worth: Box<dyn Fn(&V) -> Worth + Send + Sync>,
-    flights: Arc<Flights<V>>,
+    settings: Settings<V>,
+    clearings: Clearings,
+    flights: Arc<Flights<Outcome<V>, P>>,
     counters: Counters,
-}
-
-/// An answer from the cache.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Hit<V> {
-    /// The answer.
-    pub value: V,
-    /// How long ago it was stored, as in HTTP's `Age`.
-    pub age: Duration,
-    /// Where it was found, as in `"memory"` or `"redis"`; `"coalesced"` if another caller just computed it.
-    pub tier: &'static str,
-}
-
-/// The result of a look into the cache.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Lookup<V> {
-    /// There is a fresh answer.
-    Hit(Hit<V>),
-    /// There is none.
-    Miss(MissReason),
-}
-
-/// Why there is no answer in the cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MissReason {
-    /// The store has none.
-    Absent,
-    /// There is one, but older than its time to live or the caller's limit.
-    Expired,
-    /// There is one, but its bytes are not what was written, or not of this type.
-    Damaged,
-    /// The caller wanted none: [`CacheControl::no_cache`].
-    Bypassed,
-    /// The store could not tell.
-    Unavailable,
-}
-
-impl fmt::Display for MissReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            MissReason::Absent => "absent",
-            MissReason::Expired => "expired",
-            MissReason::Damaged => "damaged",
-            MissReason::Bypassed => "bypassed",
-            MissReason::Unavailable => "store unavailable",
-        })
-    }
-}
-
-/// The result of [`Cache::begin`].
-#[derive(Debug)]
-pub enum Begin<V> {
-    /// There is an answer.
-    Hit(Hit<V>),
-    /// There is none, and it is this caller's part to compute it.
-    Lead(LeadGuard<V>),
-}
-
-/// What a computation came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Computed<V> {
-    /// A complete answer, to be stored and shared.
-    Store(V),
-    /// An answer for this caller alone: cut short, refused, or random on purpose.
-    Discard(V),
-}
-
-/// An answer and how it was come by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer<V> {
-    /// From the cache.
-    Hit(Hit<V>),
-    /// Computed by this call.
-    Computed(V),
-}
-
-impl<V> Answer<V> {
-    /// The answer itself.
-    pub fn into_value(self) -> V {
-        match self {
-            Answer::Hit(hit) => hit.value,
-            Answer::Computed(value) => value,
-        }
-    }
-
-    /// Whether it came from the cache.
-    pub fn is_hit(&self) -> bool {
-        matches!(self, Answer::Hit(_))
-    }
 }
 
 impl<V> Cache<V> {
@@ -142,8 +65,10 @@ impl<V> Cache<V> {
     pub fn builder(store: impl Store) -> CacheBuilder<V> {
         CacheBuilder::new(Arc::new(store))
     }
+}
 
-    /// What this cache has done so far.
+impl<V, P> Cache<V, P> {
+    /// What this cache has done so far, and how full its store is.
     pub fn stats(&self) -> CacheStats {
         self.inner.counters.snapshot()
     }
@@ -155,17 +80,31 @@ impl<V> Cache<V> {
     pub async fn remove(&self, key: &Fingerprint) -> Result<()> {
         self.inner.store.remove(key).await
     }
+
+    /// Clears every answer with one of `tags`, however many there are, at a cost that does not depend on it.
+    ///
+    /// Their computation may still be under way: they are cleared all the same. Their room is given back when they
+    /// are next asked for, pushed out or at the end of their time. Other processes that share the store see it within
+    /// a second.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`](crate::Error::Unavailable) if the store's log could not be written. The answers are
+    /// cleared for this cache, and for all others as soon as the log is back and this cache is in use.
+    pub async fn clear(&self, tags: &[Tag]) -> Result<()> {
+        self.inner.clearings.clear(tags).await
+    }
 }
 
-impl<V> Cache<V>
+impl<V, P> Cache<V, P>
 where
     V: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
+    P: Clone + Send + 'static,
 {
     /// Returns the answer to `key`, if there is a fresh one.
     pub async fn get(&self, key: &Fingerprint) -> Option<Hit<V>> {
         match self.lookup(key, &CacheControl::default()).await {
             Lookup::Hit(hit) => Some(hit),
-            Lookup::Miss(_) => None,
+            Lookup::Refused(_) | Lookup::Miss(_) => None,
         }
     }
 
@@ -174,12 +113,16 @@ where
     /// # Cancel safety
     /// Dropping the future has no effect.
     pub async fn lookup(&self, key: &Fingerprint, control: &CacheControl) -> Lookup<V> {
-        let lookup = self.find(key, control).await;
-        match &lookup {
-            Lookup::Hit(hit) => self.count_hit(hit),
-            Lookup::Miss(reason) => self.inner.counters.miss(*reason),
+        match self.look(key, control).await {
+            Ok(known) => match self.counted(known) {
+                Known::Answer(hit) => Lookup::Hit(hit),
+                Known::Refusal(hit) => Lookup::Refused(hit),
+            },
+            Err(miss) => {
+                self.inner.counters.miss(miss.reason);
+                Lookup::Miss(miss.reason)
+            }
         }
-        lookup
     }
 
     /// Stores a complete answer to `key`, unless `control` says not to.
@@ -191,56 +134,19 @@ where
     /// # Cancel safety
     /// Dropping the future leaves the old answer, the new one or none.
     pub async fn put(&self, key: &Fingerprint, value: &V, control: &CacheControl) -> Result<Put> {
-        let put = if control.no_store { Put::Declined } else { self.write(key, value, control).await? };
-        self.inner.counters.put(put);
-        Ok(put)
-    }
-
-    /// Returns the answer to `key` or the part of computing it.
-    ///
-    /// If another caller has that part, waits until it is done: then its answer is returned, even if the
-    /// store is down. If that caller drops its guard, because it failed or was cancelled, the part passes to
-    /// the one who has waited longest. If it [discards](LeadGuard::discard) its answer, all who wait compute
-    /// their own at once.
-    ///
-    /// With [`no_cache`](CacheControl::no_cache) nobody is waited for, and with
-    /// [`no_store`](CacheControl::no_store) only the store is looked into: the guard is then shared with
-    /// nobody. Waiting has no limit of its own; use `tokio::time::timeout`. One task that begins the same key
-    /// twice without finishing waits for itself.
-    ///
-    /// # Cancel safety
-    /// Dropping the future gives up the place in line and has no other effect.
-    pub async fn begin(&self, key: &Fingerprint, control: &CacheControl) -> Begin<V> {
-        let landed = self.inner.flights.landed();
-        let reason = match self.find(key, control).await {
-            Lookup::Hit(hit) => return self.counted(hit),
-            Lookup::Miss(reason) => reason,
-        };
-        if control.no_cache || control.no_store {
-            return self.lead(key, control, reason, None);
-        }
-        match self.inner.flights.board(key).await {
-            Turn::Landed(value, at) => {
-                let age = self.inner.clock.wall().duration_since(at).unwrap_or_default();
-                self.counted(Hit { value, age, tier: COALESCED })
-            }
-            Turn::Alone => self.lead(key, control, reason, None),
-            Turn::Lead(lead) => {
-                // Somebody may have stored the answer between our look and our turn.
-                if self.inner.flights.landed() != landed
-                    && let Lookup::Hit(hit) = self.find(key, control).await
-                {
-                    return self.counted(hit);
-                }
-                self.lead(key, control, reason, Some(lead))
-            }
-        }
+        self.inner.clearings.sync(self.inner.clock.now()).await;
+        let stamp = self.inner.clearings.stamp();
+        self.keep(key, &Outcome::Value(value), control, stamp, None).await
     }
 
     /// Returns the answer to `key`, computing it with `compute` if there is none.
     ///
     /// Of many concurrent callers one computes and the others get its answer, as described at
-    /// [`begin`](Cache::begin). An answer that cannot be stored is still returned.
+    /// [`begin`](Cache::begin). An answer that cannot be stored is still returned. If computing fails and there is
+    /// an answer within [`stale_if_error`](CacheBuilder::stale_if_error), that is returned. The caller that renews an
+    /// answer under [`stale_while_revalidate`](CacheBuilder::stale_while_revalidate) waits for its own computation,
+    /// all others get the stale answer meanwhile. Where it is known that the request is refused, it is computed all
+    /// the same.
     ///
     /// # Errors
     /// What `compute` returns. An error reaches its own caller only: the next one waiting computes again.
@@ -271,96 +177,94 @@ where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<Computed<V>, E>>,
     {
-        let guard = match self.begin(key, control).await {
-            Begin::Hit(hit) => return Ok(Answer::Hit(hit)),
-            Begin::Lead(guard) => guard,
+        let guard = loop {
+            match self.begin(key, control).await {
+                Begin::Hit(hit) => return Ok(Answer::Hit(hit)),
+                Begin::Lead(guard) => break guard,
+                Begin::Renew(stale, guard) => break guard.or_stale(stale),
+                Begin::Refused(_) => break self.alone(key, control, MissReason::Bypassed),
+                // What comes of the stream is in the store when it is over.
+                Begin::Follow(mut stream) => while stream.next().await.is_some() {},
+            }
         };
-        match compute().await? {
-            Computed::Store(value) => {
+        match compute().await {
+            Ok(Computed::Store(value)) => {
                 if let Err(error) = guard.finish(&value).await {
                     warn!(error = &error as &dyn std::error::Error, "answer not stored");
                 }
                 Ok(Answer::Computed(value))
             }
-            Computed::Discard(value) => {
+            Ok(Computed::Discard(value)) => {
                 guard.discard();
                 Ok(Answer::Computed(value))
             }
+            Err(error) => guard.stale().map(Answer::Hit).ok_or(error),
         }
     }
 
-    /// Looks for the answer without counting.
-    async fn find(&self, key: &Fingerprint, control: &CacheControl) -> Lookup<V> {
-        if control.no_cache {
-            return Lookup::Miss(MissReason::Bypassed);
-        }
-        match self.inner.store.get(key).await {
-            Ok(Some(found)) => self.read(key, &found, control),
-            Ok(None) => Lookup::Miss(MissReason::Absent),
-            Err(error) => {
-                debug!(error = &error as &dyn std::error::Error, "store counts as a miss");
-                Lookup::Miss(MissReason::Unavailable)
-            }
-        }
+    /// Writes down what a computation came to, unless `control` says not to.
+    async fn keep(
+        &self,
+        key: &Fingerprint,
+        outcome: &Outcome<&V>,
+        control: &CacheControl,
+        stamp: Stamp,
+        fence: Option<Fence>,
+    ) -> Result<Put> {
+        let put = match control.no_store {
+            true => Put::Declined,
+            false => self.write(key, outcome, control, stamp, fence).await?,
+        };
+        self.inner.counters.put(put);
+        Ok(put)
     }
 
-    fn read(&self, key: &Fingerprint, found: &Found, control: &CacheControl) -> Lookup<V> {
-        let now = self.inner.clock.wall();
-        match Entry::<V>::decode(key, &found.bytes) {
-            Ok(entry) if entry.is_fresh(now, control.max_age) => {
-                Lookup::Hit(Hit { age: entry.age(now), value: entry.value, tier: found.tier })
+    async fn write(
+        &self,
+        key: &Fingerprint,
+        outcome: &Outcome<&V>,
+        control: &CacheControl,
+        stamp: Stamp,
+        fence: Option<Fence>,
+    ) -> Result<Put> {
+        let settings = &self.inner.settings;
+        let (ttl, stale, mut tags) = match outcome {
+            Outcome::Value(value) => {
+                let ttl = control.ttl.unwrap_or_else(|| spread(settings.ttl, key));
+                let stale = settings.stale_while_revalidate.max(settings.stale_if_error);
+                (ttl, stale, (settings.tags)(value))
             }
-            Ok(_) => Lookup::Miss(MissReason::Expired),
-            Err(damage) => {
-                warn!(%key, tier = found.tier, %damage, "entry counts as a miss");
-                Lookup::Miss(MissReason::Damaged)
-            }
-        }
-    }
-
-    async fn write(&self, key: &Fingerprint, value: &V, control: &CacheControl) -> Result<Put> {
-        let ttl = control.ttl.unwrap_or_else(|| spread(self.inner.ttl, key));
-        let bytes = Entry::new(key, value, self.inner.clock.wall(), ttl).encode()?;
-        let put = self.inner.store.put(key, bytes, PutOptions::new().ttl(Some(ttl))).await;
+            Outcome::Refused(_) => (settings.refusal_ttl, Default::default(), Vec::new()),
+        };
+        tags.extend_from_slice(&control.tags);
+        let header = Header::new(key, self.inner.clock.wall(), ttl, stamp, tags);
+        let bytes = entry::encode(&header, outcome, settings.pack_above)?;
+        let options = PutOptions::new().ttl(Some(ttl.saturating_add(stale))).fence(fence);
+        let put = self.inner.store.put(key, bytes, options).await;
         Ok(put.unwrap_or_else(|error| {
             debug!(error = &error as &dyn std::error::Error, "answer not stored");
             Put::Unavailable
         }))
     }
-
-    fn counted(&self, hit: Hit<V>) -> Begin<V> {
-        self.count_hit(&hit);
-        Begin::Hit(hit)
-    }
-
-    fn count_hit(&self, hit: &Hit<V>) {
-        let worth = (self.inner.worth)(&hit.value);
-        match hit.tier {
-            COALESCED => self.inner.counters.coalesced(worth),
-            tier => self.inner.counters.hit(tier, worth),
-        }
-    }
 }
 
-const COALESCED: &str = "coalesced";
-
-impl<V> Clone for Cache<V> {
+impl<V, P> Clone for Cache<V, P> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone() }
     }
 }
 
-impl<V> fmt::Debug for Cache<V> {
+impl<V, P> fmt::Debug for Cache<V, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cache")
             .field("store", &self.inner.store)
-            .field("ttl", &self.inner.ttl)
+            .field("ttl", &self.inner.settings.ttl)
             .finish_non_exhaustive()
     }
 }
 
 /// `ttl` times a factor between 0.9 and 1.1 that depends on `key` alone.
-fn spread(ttl: Duration, key: &Fingerprint) -> Duration {
+fn spread(ttl: std::time::Duration, key: &Fingerprint) -> std::time::Duration {
     let [a, b, ..] = *key.as_bytes();
     let position = u32::from(u16::from_be_bytes([a, b])); // 0–65535
     ttl / 10 * 9 + (ttl / 5 / 65535).saturating_mul(position)

@@ -51,7 +51,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     async fn remove(&self, key: &Fingerprint) -> Result<()>;
 
     /// What those who use this store together must agree on. [`Shared::default`] for a store that belongs to
-    /// one process and forgets with it.
+    /// one process and forgets with it. A store whose entries outlive the process, or are used by several, needs a
+    /// log of [epochs](Shared::epochs): without one a [`Cache`](crate::Cache) trusts only what it has stored itself.
     fn shared(&self) -> Shared;
 
     /// How full the store is, one line for each of its tiers, the nearest first.

@@ -1,3 +1,7 @@
+mod freshness;
+mod leases;
+mod streams;
+
 use std::{
     convert::Infallible,
     sync::atomic::{AtomicUsize, Ordering},
@@ -9,7 +13,7 @@ use futures_util::{FutureExt, future::join_all, poll};
 
 use super::*;
 use crate::{
-    MemoryStore,
+    MemoryStore, Worth,
     testing::{BrokenStore, ManualClock},
 };
 
@@ -29,7 +33,7 @@ fn control() -> CacheControl {
 async fn leader(cache: &Cache<String>) -> LeadGuard<String> {
     match cache.begin(&KEY, &control()).await {
         Begin::Lead(guard) => guard,
-        Begin::Hit(hit) => panic!("not the leader: {hit:?}"),
+        other => panic!("not the leader: {other:?}"),
     }
 }
 
@@ -41,7 +45,7 @@ async fn answer_that_was_put_is_found_with_its_age_and_tier() {
     cache.put(&KEY, &"hello".to_owned(), &control()).await.unwrap();
     clock.advance(Duration::from_secs(90));
 
-    let hit = Hit { value: "hello".to_owned(), age: Duration::from_secs(90), tier: "memory" };
+    let hit = Hit { value: "hello".to_owned(), age: Duration::from_secs(90), tier: "memory", stale: false };
     assert_eq!(cache.lookup(&KEY, &control()).await, Lookup::Hit(hit));
 }
 

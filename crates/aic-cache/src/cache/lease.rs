@@ -1,0 +1,66 @@
+//! The right to compute an answer, held against other processes for as long as it takes.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::{runtime::Handle, task::AbortHandle, time::sleep};
+use tracing::debug;
+
+use crate::{Fence, Fingerprint, Leases};
+
+/// A lease that is renewed until it is dropped, and then given back.
+pub(super) struct HeldLease {
+    leases: Arc<dyn Leases>,
+    key: Fingerprint,
+    fence: Fence,
+    renewal: AbortHandle,
+    /// Whether the store has taken it back with the answer.
+    is_over: bool,
+}
+
+impl HeldLease {
+    /// Keeps the lease `fence` of `key`, renewing it three times in each `ttl`.
+    pub(super) fn keep(leases: Arc<dyn Leases>, key: Fingerprint, fence: Fence, ttl: Duration) -> Self {
+        let renewal = tokio::spawn(renew(leases.clone(), key, fence, ttl)).abort_handle();
+        Self { leases, key, fence, renewal, is_over: false }
+    }
+
+    pub(super) fn fence(&self) -> Fence {
+        self.fence
+    }
+
+    /// The store has been given the answer under this lease, and took the lease back with it.
+    pub(super) fn over(mut self) {
+        self.is_over = true;
+    }
+}
+
+async fn renew(leases: Arc<dyn Leases>, key: Fingerprint, fence: Fence, ttl: Duration) {
+    loop {
+        sleep(ttl / 3).await;
+        match leases.renew(&key, fence, ttl).await {
+            Ok(true) => {}
+            Ok(false) => return debug!("lease lost: the answer will be refused if somebody else has begun"),
+            Err(error) => debug!(error = &error as &dyn std::error::Error, "lease not renewed, trying again"),
+        }
+    }
+}
+
+impl Drop for HeldLease {
+    fn drop(&mut self) {
+        self.renewal.abort();
+        // Outside a runtime nothing can be sent: the lease then ends by itself.
+        let (false, Ok(runtime)) = (self.is_over, Handle::try_current()) else { return };
+        let (leases, key, fence) = (self.leases.clone(), self.key, self.fence);
+        runtime.spawn(async move {
+            if let Err(error) = leases.release(&key, fence).await {
+                debug!(error = &error as &dyn std::error::Error, "lease not given back, it ends by itself");
+            }
+        });
+    }
+}
+
+impl fmt::Debug for HeldLease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeldLease").field("fence", &self.fence).finish_non_exhaustive()
+    }
+}
