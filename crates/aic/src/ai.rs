@@ -2,15 +2,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use aic_cache::{Begin, Cache, CacheControl, Fingerprint, Tenant};
+use aic_cache::{Begin, CacheControl, Fingerprint, Tag};
 use aic_monitor::{Machine, Monitor};
 use aic_profiles::Recommendation;
 use aic_quant::Model;
 use aic_router::{ChatRequest, EmbedRequest, Embeddings, Explanation, Router};
-use serde::Serialize;
 
 use crate::assembly::{Costs, Watch};
-use crate::{Answer, Builder, ChatStream, Config, Error, Finding, Result, Status};
+use crate::identity::{self, Identity};
+use crate::keeping::{Answers, Lead, Terms, kept_at_the_end, refusal};
+use crate::{Answer, Builder, ChatStream, Config, Error, Finding, Question, Result, Status};
 
 /// Sampling temperature of a request that names none: the likeliest answer, which is also one worth keeping.
 const TEMPERATURE: f32 = 0.0;
@@ -29,7 +30,7 @@ pub(crate) struct Inner {
     pub(crate) machine: Machine,
     pub(crate) local: Option<Local>,
     pub(crate) router: Router,
-    pub(crate) cache: Option<Cache<aic_router::Answer>>,
+    pub(crate) cache: Option<Answers>,
     pub(crate) watch: Watch,
     pub(crate) costs: Option<Costs>,
     pub(crate) findings: Vec<Finding>,
@@ -40,32 +41,6 @@ pub(crate) struct Local {
     pub(crate) model: Model,
     pub(crate) name: String,
     pub(crate) recommendation: Recommendation,
-}
-
-/// A question: a text, which is asked with the configured priority, or a request, which has its own.
-#[derive(Clone, Debug)]
-pub struct Question {
-    request: ChatRequest,
-    /// Whether `request` says by which priority it wants to be routed.
-    has_priority: bool,
-}
-
-impl From<&str> for Question {
-    fn from(text: &str) -> Self {
-        Self { request: ChatRequest::user(text), has_priority: false }
-    }
-}
-
-impl From<String> for Question {
-    fn from(text: String) -> Self {
-        Self { request: ChatRequest::user(text), has_priority: false }
-    }
-}
-
-impl From<ChatRequest> for Question {
-    fn from(request: ChatRequest) -> Self {
-        Self { request, has_priority: true }
-    }
 }
 
 impl Aic {
@@ -100,26 +75,49 @@ impl Aic {
     /// Asks and returns the answer as it comes; from the cache, if the same was asked before.
     ///
     /// A request that names no temperature gets 0. One with a temperature above 0 wants another answer each time, and
-    /// neither uses nor fills the cache. Callers who ask the same at the same time share one call.
+    /// neither uses nor fills the cache unless the configuration says so; nor does one with a picture or sound that
+    /// lies at an address. Callers who ask the same at the same time share one call, and each reads its answer from
+    /// the first word on. Kept are whole answers only: none that broke off, was withheld, or calls a tool with
+    /// arguments that are no JSON.
     ///
     /// # Errors
     /// [`Error::Router`] when no provider could begin to answer; it names every attempt and what to do.
+    /// [`Error::Refused`] when the same request was refused in the last minute for what it is.
     ///
     /// # Cancel safety
-    /// Dropping the future or the stream cancels the call on its way and keeps nothing.
+    /// Dropping the future or the stream cancels the call on its way, unless another caller is reading its answer, too.
     pub async fn chat(&self, question: impl Into<Question>) -> Result<ChatStream> {
         let asked = Instant::now();
-        let request = self.complete(question.into());
-        let keep = match self.key(&request) {
-            Some((cache, key)) => match in_time(&request, cache.begin(&key, &CacheControl::default())).await?
-            {
-                Begin::Hit(hit) => return Ok(ChatStream::kept(hit, asked)),
-                Begin::Lead(guard) => Some(guard),
-            },
-            None => None,
+        let (request, control) = self.complete(question.into());
+        let Some((cache, key)) = self.key(&request) else {
+            let events = self.inner.router.chat(request).await?;
+            return Ok(ChatStream::own(events, asked));
         };
-        let events = self.inner.router.chat(request).await?;
-        Ok(ChatStream::live(events, keep, asked))
+        match in_time(&request, cache.begin(&key, &control)).await? {
+            Begin::Hit(hit) => Ok(ChatStream::kept(hit, asked)),
+            Begin::Refused(hit) => Err(Error::Refused { refusal: hit.value, age: hit.age }),
+            Begin::Follow(tee) => Ok(ChatStream::followed(tee, asked)),
+            Begin::Lead(lead) => self.answer(request, lead, asked).await,
+            Begin::Renew(hit, lead) => {
+                let ai = self.clone();
+                tokio::spawn(async move { ai.renew(request, lead).await });
+                Ok(ChatStream::kept(hit, asked))
+            }
+        }
+    }
+
+    /// Clears every kept answer with one of `tags`: `Tag::new("provider", "openai")`, `Tag::new("model", …)`,
+    /// [`Tag::tenant`], or a mark that a [question](Question::tag) gave. Costs the same however many there are.
+    ///
+    /// Other programs that share the cache see it within a second.
+    ///
+    /// # Errors
+    /// [`Error::Cache`] if the others could not be told; the answers are cleared here, and there once they can be.
+    pub async fn clear(&self, tags: &[Tag]) -> Result<()> {
+        match &self.inner.cache {
+            Some(cache) => cache.clear(tags).await.map_err(Error::Cache),
+            None => Ok(()),
+        }
     }
 
     /// Turns a text into a vector, with the local model or else the first provider that makes embeddings.
@@ -147,7 +145,7 @@ impl Aic {
     /// Says where a question would go now, and why not elsewhere, without sending it.
     #[must_use]
     pub fn explain(&self, question: impl Into<Question>) -> Explanation {
-        self.inner.router.explain(&self.complete(question.into()))
+        self.inner.router.explain(&self.complete(question.into()).0)
     }
 
     /// How everything is: machine, model, providers, cache, money and alerts.
@@ -202,23 +200,58 @@ impl Aic {
         }
     }
 
+    /// Makes an answer that others may be waiting for.
+    async fn answer(&self, request: ChatRequest, lead: Lead, asked: Instant) -> Result<ChatStream> {
+        let terms = self.terms(&request);
+        match self.inner.router.chat(request).await {
+            Ok(events) => {
+                Ok(ChatStream::live(lead.share(|lead| kept_at_the_end(events, lead, terms)), asked))
+            }
+            Err(error) => match refusal(&error) {
+                Some(refusal) => {
+                    keep_refusal(lead, &refusal).await;
+                    Err(error.into())
+                }
+                None => lead.stale().map(|hit| ChatStream::kept(hit, asked)).ok_or_else(|| error.into()),
+            },
+        }
+    }
+
+    /// Makes an answer that has been given already, past its time.
+    async fn renew(&self, request: ChatRequest, lead: Lead) {
+        match self.answer(request, lead, Instant::now()).await {
+            Ok(mut stream) => while let Some(Ok(_)) = stream.next().await {},
+            Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "answer not renewed"),
+        }
+    }
+
+    fn terms(&self, request: &ChatRequest) -> Terms {
+        let explanation = self.inner.router.explain(request);
+        let first_choice = explanation.chosen().map(|candidate| candidate.model.clone());
+        Terms { length_is_asked: request.max_tokens.is_some(), first_choice }
+    }
+
     /// Fills in what the configuration says and the question does not.
-    fn complete(&self, Question { mut request, has_priority }: Question) -> ChatRequest {
+    fn complete(&self, question: Question) -> (ChatRequest, CacheControl) {
+        let Question { mut request, has_priority, mut cache } = question;
         let routing = &self.inner.config.routing;
         if !has_priority {
             request.priority = routing.priority;
         }
         request.temperature.get_or_insert(TEMPERATURE);
         request.deadline.get_or_insert(routing.deadline);
-        request
+        cache.tags.push(Tag::tenant(&identity::tenant(&request)));
+        (request, cache)
     }
 
     /// The cache and the key for a request whose answer may be kept.
-    fn key(&self, request: &ChatRequest) -> Option<(&Cache<aic_router::Answer>, Fingerprint)> {
-        let cache = self.inner.cache.as_ref().filter(|_| request.temperature == Some(TEMPERATURE))?;
-        let tenant = request.tenant.as_deref().map_or_else(Tenant::default, Tenant::new);
-        let question = Asked { request, models: self.models() };
-        match Fingerprint::of("aic chat 1", &tenant, &question) {
+    fn key(&self, request: &ChatRequest) -> Option<(&Answers, Fingerprint)> {
+        let cache = self.inner.cache.as_ref()?;
+        let sampled = request.temperature != Some(TEMPERATURE);
+        if !identity::is_complete(request) || (sampled && !self.inner.config.cache.sampled) {
+            return None;
+        }
+        match Identity::of(request, self.models(request)).key(&identity::tenant(request)) {
             Ok(key) => Some((cache, key)),
             Err(error) => {
                 tracing::warn!(
@@ -231,11 +264,14 @@ impl Aic {
     }
 
     /// Every model that could answer: with other models the same question may have another answer.
-    fn models(&self) -> Vec<String> {
+    fn models(&self, request: &ChatRequest) -> Vec<String> {
         let local = self.inner.local.as_ref().map(|local| {
             let info = local.model.info();
             format!("local {} {} {}", local.name, info.dtype, info.file_bytes)
         });
+        if request.model.is_some() {
+            return local.into_iter().collect(); // The model that is named is in the request.
+        }
         let others = self.inner.router.providers().flat_map(|provider| {
             let info = provider.info();
             info.models.iter().map(|model| format!("{} {}", info.name, model.name))
@@ -260,14 +296,8 @@ async fn in_time<T>(request: &ChatRequest, wait: impl Future<Output = T>) -> Res
     Ok(tokio::time::timeout(limit, wait).await.map_err(late)?)
 }
 
-/// What an answer depends on: everything in the request but how long it may take, and who could answer.
-#[derive(Serialize)]
-struct Asked<'a> {
-    #[serde(serialize_with = "without_deadline")]
-    request: &'a ChatRequest,
-    models: Vec<String>,
-}
-
-fn without_deadline<S: serde::Serializer>(request: &&ChatRequest, serializer: S) -> Result<S::Ok, S::Error> {
-    ChatRequest { deadline: None, ..(*request).clone() }.serialize(serializer)
+async fn keep_refusal(lead: Lead, refusal: &aic_cache::Refusal) {
+    if let Err(error) = lead.refuse(refusal).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "refusal not kept");
+    }
 }

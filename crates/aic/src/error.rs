@@ -1,4 +1,8 @@
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aic_cache::Refusal;
 
 /// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -23,9 +27,20 @@ pub enum Error {
         /// Why it could not be loaded.
         source: aic_quant::Error,
     },
-    /// No provider could answer.
+    /// No provider could answer. Callers who were sharing the answer share the error.
     #[error(transparent)]
-    Router(#[from] aic_router::Error),
+    Router(Arc<aic_router::Error>),
+    /// The same request was refused before for what it is, and would be again; it was not sent.
+    #[error("refused {} s ago for what it asks, and not sent again: {}", age.as_secs(), refusal.message)]
+    Refused {
+        /// What was said then.
+        refusal: Refusal,
+        /// How long ago.
+        age: Duration,
+    },
+    /// The cache could not be told. What it was told holds in this process.
+    #[error("cache")]
+    Cache(#[source] aic_cache::Error),
     /// No local model is loaded, and none of the providers makes embeddings.
     #[error("nothing here makes embeddings: load a model (model.path, AIC_MODEL) or start Ollama")]
     NoEmbedder,
@@ -40,4 +55,10 @@ pub enum Error {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl From<aic_router::Error> for Error {
+    fn from(error: aic_router::Error) -> Self {
+        Self::Router(Arc::new(error))
+    }
 }

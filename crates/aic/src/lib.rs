@@ -71,6 +71,12 @@ mod error;
 #[cfg(feature = "full")]
 mod finding;
 #[cfg(feature = "full")]
+mod identity;
+#[cfg(feature = "full")]
+mod keeping;
+#[cfg(feature = "full")]
+mod question;
+#[cfg(feature = "full")]
 mod status;
 #[cfg(feature = "full")]
 mod step;
@@ -79,7 +85,7 @@ mod stream;
 
 #[cfg(feature = "full")]
 pub use {
-    ai::{Aic, Question},
+    ai::Aic,
     aic_router::{
         ChatRequest, EmbedRequest, Embeddings, Event, Explanation, FinishReason, NanoUsd, Priority, Task,
         Usage,
@@ -89,6 +95,7 @@ pub use {
     config::{Config, Environment},
     error::{Error, Result},
     finding::{Finding, FindingState},
+    question::Question,
     status::{ModelStatus, Status},
     step::{Progress, Step},
     stream::ChatStream,

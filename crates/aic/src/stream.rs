@@ -1,21 +1,22 @@
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use aic_cache::{Hit, LeadGuard};
+use aic_cache::{Hit, Tee};
 use aic_router::{Answer as Kept, Draft, Event, NanoUsd, Usage};
 use futures_util::Stream;
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
-use crate::{Answer, Origin, Result};
+use crate::keeping::Piece;
+use crate::{Answer, Error, Origin, Result};
 
 /// An answer as it comes: events, of which [`Event::End`] is the last.
 ///
 /// A stream that breaks off ends with an error, never as a short answer. Dropping it cancels the call behind it, and
-/// nothing is kept in the cache.
-#[derive(Debug)]
+/// nothing is kept in the cache, unless another caller is reading the same answer.
 pub struct ChatStream {
-    events: aic_router::ChatStream,
+    events: BoxStream<'static, Result<Event>>,
     origin: Origin,
     asked: Instant,
     draft: Draft,
@@ -69,7 +70,12 @@ impl ChatStream {
         })
     }
 
-    fn new(events: aic_router::ChatStream, origin: Origin, asked: Instant) -> Self {
+    fn new(
+        events: impl Stream<Item = Result<Event>> + Send + 'static,
+        origin: Origin,
+        asked: Instant,
+    ) -> Self {
+        let events = events.boxed();
         Self { events, origin, asked, draft: Draft::default(), first_text: None, ended: None }
     }
 
@@ -82,17 +88,20 @@ impl ChatStream {
         self.draft.add(event.clone());
     }
 
-    /// An answer a model is making; it is kept once its end has come.
-    pub(crate) fn live(
-        events: aic_router::ChatStream,
-        keep: Option<LeadGuard<Kept>>,
-        asked: Instant,
-    ) -> Self {
-        let events = match keep {
-            Some(keep) => aic_router::ChatStream::new(kept_at_the_end(events, keep)),
-            None => events,
-        };
-        Self::new(events, Origin::Model, asked)
+    /// An answer a model is making for this caller alone.
+    pub(crate) fn own(events: aic_router::ChatStream, asked: Instant) -> Self {
+        Self::new(events.map_err(Into::into), Origin::Model, asked)
+    }
+
+    /// An answer a model is making for this caller, and perhaps for others.
+    pub(crate) fn live(events: Tee<Piece>, asked: Instant) -> Self {
+        Self::new(events.map_err(Error::Router), Origin::Model, asked)
+    }
+
+    /// An answer a model is making for another caller.
+    pub(crate) fn followed(events: Tee<Piece>, asked: Instant) -> Self {
+        let origin = Origin::Cache { tier: "coalesced", age: Duration::ZERO, saved: None };
+        Self::new(events.map_ok(paid_by_another).map_err(Error::Router), origin, asked)
     }
 
     /// An answer kept from before, told as a stream.
@@ -100,9 +109,22 @@ impl ChatStream {
         let origin = Origin::Cache { tier: hit.tier, age: hit.age, saved: hit.value.cost };
         let mut kept = hit.value;
         (kept.usage, kept.cost) = (Some(Usage::default()), Some(NanoUsd::default()));
-        let events = kept.into_events().into_iter().map(Ok);
-        let events = aic_router::ChatStream::new(stream::iter(events));
-        Self::new(events, origin, asked)
+        Self::new(stream::iter(kept.into_events().into_iter().map(Ok)), origin, asked)
+    }
+}
+
+/// The same event for a caller who pays nothing for it.
+fn paid_by_another(event: Event) -> Event {
+    match event {
+        Event::Usage(_) => Event::Usage(Usage::default()),
+        Event::Cost(_) => Event::Cost(NanoUsd::default()),
+        other => other,
+    }
+}
+
+impl fmt::Debug for ChatStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatStream").field("origin", &self.origin).finish_non_exhaustive()
     }
 }
 
@@ -114,37 +136,6 @@ impl Stream for ChatStream {
         if let Some(Ok(event)) = &event {
             self.note(event);
         }
-        Poll::Ready(event.map(|event| event.map_err(Into::into)))
-    }
-}
-
-/// Passes events on, puts the answer together meanwhile, and hands it to the cache just before its end is told.
-fn kept_at_the_end(
-    events: aic_router::ChatStream,
-    keep: LeadGuard<Kept>,
-) -> impl Stream<Item = aic_router::Result<Event>> + Send {
-    stream::unfold((events, Draft::default(), Some(keep)), |(mut events, mut draft, mut keep)| async move {
-        let event = events.next().await?;
-        if let Ok(event) = &event {
-            draft.add(event.clone());
-        }
-        if let Some(keep) = keep.take_if(|_| matches!(event, Ok(Event::End(_)))) {
-            store(keep, std::mem::take(&mut draft)).await;
-        }
-        Some((event, (events, draft, keep)))
-    })
-}
-
-/// Only an answer that ended by itself is for others; one that was cut at its greatest length is kept too, because
-/// the greatest length is part of the question. What a provider withheld is not.
-async fn store(keep: LeadGuard<Kept>, draft: Draft) {
-    use aic_router::FinishReason::{Length, Stop};
-    match draft.finish() {
-        Ok(answer) if matches!(answer.finish, Stop | Length) => {
-            if let Err(error) = keep.finish(&answer).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "answer not kept");
-            }
-        }
-        _ => keep.discard(),
+        Poll::Ready(event)
     }
 }

@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use futures_util::Stream;
 use serde::{Serialize, de::DeserializeOwned};
@@ -51,6 +51,12 @@ impl<V, P> LeadGuard<V, P> {
 
     pub(super) fn or_stale(self, stale: Hit<V>) -> Self {
         Self { stale: Some(stale), ..self }
+    }
+
+    /// Lets the answer live for `ttl`, in place of what the call or the cache says.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.control.ttl = Some(ttl);
+        self
     }
 
     /// Why there was no answer in the cache.

@@ -1,17 +1,18 @@
 //! Statistics of router and cache behind the monitor's door.
-use aic_cache::Cache;
 use aic_monitor::{Absent, Moment, Probe, Reading};
-use aic_router::{Answer, ModelStats, Router};
+use aic_router::{ModelStats, Router};
+
+use crate::keeping::Answers;
 
 /// What router and cache have done, as readings named `router_…` and `answer_cache_…`.
 #[derive(Debug)]
 pub(crate) struct Readings {
     router: Router,
-    cache: Option<Cache<Answer>>,
+    cache: Option<Answers>,
 }
 
 impl Readings {
-    pub(crate) fn new(router: Router, cache: Option<Cache<Answer>>) -> Self {
+    pub(crate) fn new(router: Router, cache: Option<Answers>) -> Self {
         Self { router, cache }
     }
 }
@@ -47,7 +48,7 @@ fn of_model(model: &ModelStats, at: Moment) -> Vec<Reading> {
     .into()
 }
 
-fn of_cache(cache: &Cache<Answer>, at: Moment) -> [Reading; 3] {
+fn of_cache(cache: &Answers, at: Moment) -> [Reading; 3] {
     let stats = cache.stats();
     [
         Reading::new("answer_cache_hits_total", Ok(stats.reused() as f64), at),

@@ -1,12 +1,12 @@
 //! Where answers are kept: in memory, and in Redis behind it where one is configured.
-use aic_cache::{Cache, MemoryStore, Store, Worth};
-use aic_router::Answer;
+use aic_cache::{Cache, MemoryStore, Store};
 
 use crate::config::CacheConfig;
+use crate::keeping::{Answers, tags, worth};
 use crate::{Finding, Result};
 
 /// The cache the configuration asks for; `None` where it is turned off.
-pub(crate) async fn cache(config: &CacheConfig) -> Result<(Option<Cache<Answer>>, Finding)> {
+pub(crate) async fn cache(config: &CacheConfig) -> Result<(Option<Answers>, Finding)> {
     if !config.enabled {
         return Ok((None, Finding::absent("Cache", "turned off in the configuration")));
     }
@@ -20,24 +20,19 @@ pub(crate) async fn cache(config: &CacheConfig) -> Result<(Option<Cache<Answer>>
     Ok(with_redis(memory, url, config).await)
 }
 
-fn over(store: impl Store, config: &CacheConfig) -> Cache<Answer> {
-    Cache::builder(store).ttl(config.ttl).worth(worth).build()
-}
-
-/// What using an answer again saves.
-fn worth(answer: &Answer) -> Worth {
-    Worth {
-        tokens: answer.usage.map(|usage| usage.input + usage.output),
-        nano_usd: answer.cost.map(|cost| cost.0),
-    }
+fn over(store: impl Store, config: &CacheConfig) -> Answers {
+    Cache::builder(store)
+        .ttl(config.ttl)
+        .stale_while_revalidate(config.stale_while_revalidate)
+        .stale_if_error(config.stale_if_error)
+        .worth(worth)
+        .tags(tags)
+        .streamed()
+        .build()
 }
 
 #[cfg(feature = "redis")]
-async fn with_redis(
-    memory: MemoryStore,
-    url: &str,
-    config: &CacheConfig,
-) -> (Option<Cache<Answer>>, Finding) {
+async fn with_redis(memory: MemoryStore, url: &str, config: &CacheConfig) -> (Option<Answers>, Finding) {
     use aic_cache::{RedisStore, Tiered};
 
     use super::chain;
@@ -58,7 +53,7 @@ async fn with_redis(
 }
 
 #[cfg(not(feature = "redis"))]
-async fn with_redis(memory: MemoryStore, _: &str, config: &CacheConfig) -> (Option<Cache<Answer>>, Finding) {
+async fn with_redis(memory: MemoryStore, _: &str, config: &CacheConfig) -> (Option<Answers>, Finding) {
     let note =
         "REDIS_URL is set, but this program was built without Redis: turn on the feature `redis` of `aic`";
     (Some(over(memory, config)), Finding::broken("Redis", note))

@@ -78,16 +78,30 @@ pub struct CacheConfig {
     /// How long an answer lives. Defaults to 7 days.
     #[serde(with = "duration")]
     pub ttl: Duration,
+    /// For how long after its life an answer is still given while it is made anew in the background. Defaults to 1 day.
+    #[serde(with = "duration")]
+    pub stale_while_revalidate: Duration,
+    /// For how long after its life an answer is still given if no provider can make it anew. Defaults to 7 days.
+    #[serde(with = "duration")]
+    pub stale_if_error: Duration,
+    /// Whether answers to requests with a temperature above 0 are kept, too, though these want another answer each
+    /// time. Defaults to false.
+    pub sampled: bool,
     /// Redis shared by several programs, such as `redis://127.0.0.1:6379`. `REDIS_URL` sets it too.
     pub redis_url: Option<String>,
 }
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Default for CacheConfig {
     fn default() -> Self {
         Self {
             enabled: true,
             memory_bytes: 64 * 1024 * 1024,
-            ttl: Duration::from_secs(7 * 24 * 60 * 60),
+            ttl: 7 * DAY,
+            stale_while_revalidate: DAY,
+            stale_if_error: 7 * DAY,
+            sampled: false,
             redis_url: None,
         }
     }

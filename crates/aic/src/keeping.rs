@@ -1,0 +1,118 @@
+//! Which answers are kept for others, and how a stream is kept while it is read.
+use std::sync::Arc;
+use std::time::Duration;
+
+use aic_cache::{Cache, LeadGuard, Refusal, Tag, Worth};
+use aic_router::{Answer, Draft, ErrorKind, Event, FinishReason, Part};
+use futures_util::Stream;
+use futures_util::stream;
+
+/// How long the answer of a model that only stood in for another is kept.
+const STAND_IN_TTL: Duration = Duration::from_secs(600);
+
+/// The piece of an answer that all its readers get.
+pub(crate) type Piece = aic_router::Result<Event, Arc<aic_router::Error>>;
+
+/// The cache of answers.
+pub(crate) type Answers = Cache<Answer, Piece>;
+
+/// The part of making an answer that others wait for.
+pub(crate) type Lead = LeadGuard<Answer, Piece>;
+
+/// What is known before the answer comes about whether it may be kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    /// Whether the request says how long the answer may be: then one that was cut there is whole.
+    pub(crate) length_is_asked: bool,
+    /// The model that was to answer; another one stands in for it.
+    pub(crate) first_choice: Option<String>,
+}
+
+/// Whether an answer is for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keep {
+    Yes,
+    /// It is, until the model that should have answered is back.
+    Briefly,
+    No,
+}
+
+impl Terms {
+    fn keep(&self, answer: &Answer) -> Keep {
+        let whole = match answer.finish {
+            FinishReason::Stop => !answer.parts.is_empty(),
+            FinishReason::Length => self.length_is_asked,
+            FinishReason::ToolCalls => true,
+            _ => false,
+        };
+        let stood_in = self.first_choice.as_ref().is_some_and(|first| *first != answer.model);
+        match whole && answer.parts.iter().all(can_be_used) {
+            false => Keep::No,
+            true if stood_in => Keep::Briefly,
+            true => Keep::Yes,
+        }
+    }
+}
+
+/// A call whose arguments are no JSON object cannot be carried out.
+fn can_be_used(part: &Part) -> bool {
+    let Part::ToolCall(call) = part else { return true };
+    serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&call.arguments).is_ok()
+}
+
+/// Passes events on, puts the answer together meanwhile, and hands it to the cache just before its end is told.
+pub(crate) fn kept_at_the_end(
+    events: aic_router::ChatStream,
+    lead: Lead,
+    terms: Terms,
+) -> impl Stream<Item = Piece> + Send {
+    let start = (events, Draft::default(), Some(lead), terms);
+    stream::unfold(start, |(mut events, mut draft, mut lead, terms)| async move {
+        let event = events.next().await?;
+        if let Ok(event) = &event {
+            draft.add(event.clone());
+        }
+        if let Some(lead) = lead.take_if(|_| matches!(event, Ok(Event::End(_)))) {
+            settle(lead, std::mem::take(&mut draft), &terms).await;
+        }
+        Some((event.map_err(Arc::new), (events, draft, lead, terms)))
+    })
+}
+
+async fn settle(lead: Lead, draft: Draft, terms: &Terms) {
+    let Ok(answer) = draft.finish() else { return lead.discard() };
+    let lead = match terms.keep(&answer) {
+        Keep::No => return lead.discard(),
+        Keep::Briefly => lead.ttl(STAND_IN_TTL),
+        Keep::Yes => lead,
+    };
+    if let Err(error) = lead.finish(&answer).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "answer not kept");
+    }
+}
+
+/// What using an answer again saves.
+pub(crate) fn worth(answer: &Answer) -> Worth {
+    Worth {
+        tokens: answer.usage.map(|usage| usage.input + usage.output),
+        nano_usd: answer.cost.map(|cost| cost.0),
+    }
+}
+
+/// By what an answer can be cleared: its provider and its model.
+pub(crate) fn tags(answer: &Answer) -> Vec<Tag> {
+    vec![Tag::new("provider", &answer.provider), Tag::new("model", &answer.model)]
+}
+
+/// The refusal behind an error, if every model that was asked refused the request for what it is.
+pub(crate) fn refusal(error: &aic_router::Error) -> Option<Refusal> {
+    let aic_router::Error::Failed { attempts } = error else { return None };
+    let kinds = attempts.iter().map(|attempt| match attempt.error.kind() {
+        ErrorKind::BadRequest => Some("bad_request"),
+        ErrorKind::ContextTooLong => Some("context_too_long"),
+        ErrorKind::Unsupported => Some("unsupported"),
+        _ => None,
+    });
+    let codes: Option<Vec<_>> = kinds.collect();
+    Some(Refusal::new(*codes?.last()?, error.to_string()))
+}
