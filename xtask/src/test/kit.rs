@@ -43,20 +43,31 @@ impl Kit {
                 .ok_or_else(|| Error::new(format!("{} is still not here after installing it", names[0])))
         };
         Ok(Self {
-            redis: wanted(Need::Redis).then(|| program(&REDIS)).transpose()?,
+            redis: wants_redis(needs).then(|| program(&REDIS)).transpose()?,
             mosquitto: wanted(Need::Mqtt).then(|| program(&MOSQUITTO)).transpose()?,
             python: wants_python(needs).then(|| Environment::find(&python_folder(target))).flatten(),
             needs: needs.to_vec(),
         })
     }
 
-    /// The variables that name files: the library and the interpreter.
+    /// Whether the tests need this.
+    pub(crate) fn answers(&self, need: Need) -> bool {
+        self.needs.contains(&need)
+    }
+
+    /// The variables that name files: programs and the library.
     pub(crate) fn variables(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         let python = self.python.iter().flat_map(|python| {
             [(Need::Python, python.interpreter.as_path()), (Need::Onnxruntime, python.onnxruntime.as_path())]
         });
-        python.filter(|(need, _)| self.needs.contains(need)).map(|(need, path)| (need.variable(), path))
+        let redis = self.redis.iter().map(|program| (Need::RedisServer, program.as_path()));
+        let files = python.chain(redis).filter(|(need, _)| self.answers(*need));
+        files.map(|(need, path)| (need.variable(), path))
     }
+}
+
+fn wants_redis(needs: &[Need]) -> bool {
+    needs.contains(&Need::Redis) || needs.contains(&Need::RedisServer)
 }
 
 fn wants_python(needs: &[Need]) -> bool {
@@ -87,7 +98,7 @@ impl<'a> Missing<'a> {
     fn find(needs: &[Need], target: &'a Path) -> Self {
         let python = wants_python(needs) && Environment::find(&python_folder(target)).is_none();
         let mut packages = Vec::new();
-        if needs.contains(&Need::Redis) && process::find(&REDIS).is_none() {
+        if wants_redis(needs) && process::find(&REDIS).is_none() {
             packages.push("redis-server");
         }
         if needs.contains(&Need::Mqtt) && process::find(&MOSQUITTO).is_none() {
@@ -212,5 +223,15 @@ mod tests {
         let variables: Vec<_> = kit.variables().collect();
 
         assert_eq!(variables, [("AIC_TEST_PYTHON", Path::new("python"))]);
+    }
+
+    #[test]
+    fn program_is_handed_over_to_tests_that_start_their_own_servers() {
+        let redis = Some("redis-server".into());
+        let kit = Kit { redis, mosquitto: None, python: None, needs: vec![Need::RedisServer] };
+
+        let variables: Vec<_> = kit.variables().collect();
+
+        assert_eq!(variables, [("AIC_TEST_REDIS_SERVER", Path::new("redis-server"))]);
     }
 }

@@ -41,8 +41,9 @@ What the tests need and this machine lacks is named, then installed:
 redis-server and mosquitto with apt-get, without starting their services;
 numpy, gguf and onnxruntime with pip, into target/test-env. The servers run on
 free ports of 127.0.0.1, keep nothing, and end with the tests. To use your own:
-AIC_TEST_REDIS_URL, AIC_TEST_MQTT_URL, AIC_TEST_ONNXRUNTIME_LIB (the library
-file), AIC_TEST_PYTHON (a Python with numpy and gguf).
+AIC_TEST_REDIS_URL, AIC_TEST_REDIS_SERVER (the program, for tests that kill
+their servers), AIC_TEST_MQTT_URL, AIC_TEST_ONNXRUNTIME_LIB (the library file),
+AIC_TEST_PYTHON (a Python with numpy and gguf).
 ";
 
 /// Installs, builds, runs and counts.

@@ -14,19 +14,23 @@ use crate::workspace::Package;
 /// Something outside the workspace that tests use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
+    /// A server to talk to.
     Redis,
+    /// The program, for tests that start, stop and kill servers of their own.
+    RedisServer,
     Mqtt,
     Onnxruntime,
     Python,
 }
 
 impl Need {
-    const ALL: [Self; 4] = [Self::Redis, Self::Mqtt, Self::Onnxruntime, Self::Python];
+    const ALL: [Self; 5] = [Self::Redis, Self::RedisServer, Self::Mqtt, Self::Onnxruntime, Self::Python];
 
     /// The environment variable that answers the need.
     pub(crate) fn variable(self) -> &'static str {
         match self {
             Self::Redis => "AIC_TEST_REDIS_URL",
+            Self::RedisServer => "AIC_TEST_REDIS_SERVER",
             Self::Mqtt => "AIC_TEST_MQTT_URL",
             Self::Onnxruntime => "AIC_TEST_ONNXRUNTIME_LIB",
             Self::Python => "AIC_TEST_PYTHON",

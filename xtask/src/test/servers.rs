@@ -29,7 +29,7 @@ impl Servers {
     pub(crate) fn start(kit: &Kit, this_program: &Path, target: &Path) -> Result<Self> {
         let folder = kit::home(target).join(format!("servers-{}", std::process::id()));
         let mut servers = Self { running: Vec::new(), folder };
-        if let Some(program) = &kit.redis {
+        if let Some(program) = kit.redis.as_ref().filter(|_| kit.answers(Need::Redis)) {
             let folder = servers.folder_of("redis")?;
             servers.running.push(Server::start(
                 Need::Redis,
