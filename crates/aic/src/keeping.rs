@@ -116,3 +116,56 @@ pub(crate) fn refusal(error: &aic_router::Error) -> Option<Refusal> {
     let codes: Option<Vec<_>> = kinds.collect();
     Some(Refusal::new(*codes?.last()?, error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use aic_router::ToolCall;
+
+    use super::*;
+
+    fn answer(content: Event, finish: FinishReason) -> Answer {
+        let mut draft = Draft::default();
+        draft.add(Event::Start { provider: "p".to_owned(), model: "m".to_owned() });
+        draft.add(content);
+        draft.add(Event::End(finish));
+        draft.finish().unwrap()
+    }
+
+    fn text(finish: FinishReason) -> Answer {
+        answer(Event::Text("hi".to_owned()), finish)
+    }
+
+    fn call(arguments: &str) -> Answer {
+        answer(Event::ToolCall(ToolCall::new("1", "f", arguments)), FinishReason::ToolCalls)
+    }
+
+    fn terms(length_is_asked: bool) -> Terms {
+        Terms { length_is_asked, first_choice: Some("m".to_owned()) }
+    }
+
+    #[test]
+    fn only_whole_answers_are_kept() {
+        use FinishReason::{ContentFilter, Length, Other, Stop};
+
+        assert_eq!(terms(false).keep(&text(Stop)), Keep::Yes);
+        for cut in [ContentFilter, Other, Length] {
+            assert_eq!(terms(false).keep(&text(cut)), Keep::No);
+        }
+        assert_eq!(terms(true).keep(&text(Length)), Keep::Yes);
+    }
+
+    #[test]
+    fn call_whose_arguments_are_no_json_object_is_not_kept() {
+        assert_eq!(terms(false).keep(&call(r#"{"city": "Rome"}"#)), Keep::Yes);
+        for arguments in ["", "{", "[]", r#"{"city": "Ro"#] {
+            assert_eq!(terms(false).keep(&call(arguments)), Keep::No, "{arguments}");
+        }
+    }
+
+    #[test]
+    fn answer_of_a_stand_in_is_kept_briefly() {
+        let other = Terms { length_is_asked: false, first_choice: Some("better".to_owned()) };
+
+        assert_eq!(other.keep(&text(FinishReason::Stop)), Keep::Briefly);
+    }
+}

@@ -1,6 +1,9 @@
+use std::time::Duration;
+
+use aic::cache::{CacheControl, Tag};
 use aic::router::testing::FakeProvider;
-use aic::router::{ModelInfo, Price};
-use aic::{ChatRequest, Event, NanoUsd, Origin};
+use aic::router::{ErrorKind, Media, Message, ModelInfo, Price};
+use aic::{Aic, ChatRequest, Config, Error, Event, NanoUsd, Origin, Question};
 
 use crate::upstream::{CUT, WHOLE, answering, over, quiet, with};
 
@@ -88,6 +91,161 @@ async fn a_stream_that_is_dropped_lets_the_next_one_ask() {
     drop(stream);
 
     assert_eq!(ai.ask("Why is the sky blue?").await.unwrap().origin, Origin::Model);
+}
+
+/// A provider of one model, and an `Aic` that asks it.
+async fn asking(provider: FakeProvider, config: Config) -> (FakeProvider, Aic) {
+    let provider = provider.model(ModelInfo::chat("m"));
+    let ai = with(config, []).provider(provider.clone()).build().await.unwrap();
+    (provider, ai)
+}
+
+/// Answers that are past their life at once, and are still given for a day in this way or that.
+fn past_at_once(stale_while_revalidate: Duration, stale_if_error: Duration) -> Config {
+    let mut config = quiet();
+    config.cache.ttl = Duration::ZERO;
+    (config.cache.stale_while_revalidate, config.cache.stale_if_error) =
+        (stale_while_revalidate, stale_if_error);
+    config
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+#[tokio::test]
+async fn request_that_was_refused_for_what_it_is_is_not_sent_again() {
+    let (provider, ai) = asking(FakeProvider::new("fake").fail(ErrorKind::BadRequest), quiet()).await;
+
+    let first = ai.ask("?").await.unwrap_err();
+    let second = ai.ask("?").await.unwrap_err();
+
+    assert!(matches!(first, Error::Router(_)), "{first:?}");
+    let Error::Refused { refusal, .. } = &second else { panic!("{second:?}") };
+    assert_eq!((refusal.code.as_str(), provider.calls()), ("bad_request", 1));
+}
+
+#[tokio::test]
+async fn fault_that_may_pass_is_not_remembered() {
+    let script = FakeProvider::new("fake").fail(ErrorKind::Auth).reply("yes");
+    let (_, ai) = asking(script, quiet()).await;
+
+    assert!(ai.ask("?").await.is_err());
+    assert_eq!(ai.ask("?").await.unwrap().text(), "yes");
+}
+
+#[tokio::test]
+async fn provider_model_tenant_and_document_can_be_cleared() {
+    let (provider, ai) = asking(FakeProvider::new("fake").reply("yes"), quiet()).await;
+    let tags = [
+        Tag::new("provider", "fake"),
+        Tag::new("model", "m"),
+        Tag::tenant(&aic::cache::Tenant::new("acme")),
+        Tag::new("document", "a"),
+    ];
+    let question = || Question::from(ChatRequest::user("?").tenant("acme")).tag(Tag::new("document", "a"));
+
+    for (cleared, tag) in tags.into_iter().enumerate() {
+        ai.ask(question()).await.unwrap();
+        assert!(ai.ask(question()).await.unwrap().origin.is_cache());
+        assert_eq!(provider.calls(), cleared + 1);
+
+        ai.clear(&[tag]).await.unwrap();
+        ai.clear(&[Tag::new("provider", "other")]).await.unwrap();
+    }
+
+    assert!(!ai.ask(question()).await.unwrap().origin.is_cache());
+}
+
+#[tokio::test]
+async fn question_may_ask_for_a_new_answer_or_that_none_is_kept() {
+    let (provider, ai) = asking(FakeProvider::new("fake").reply("one").reply("two"), quiet()).await;
+
+    let secret = Question::from("?").cache(CacheControl::new().no_store());
+    assert_eq!(ai.ask(secret).await.unwrap().text(), "one");
+    assert_eq!(ai.ask("?").await.unwrap().text(), "two");
+    let anew = Question::from("?").cache(CacheControl::new().no_cache());
+    assert!(!ai.ask(anew).await.unwrap().origin.is_cache());
+    assert_eq!(provider.calls(), 3);
+}
+
+#[tokio::test]
+async fn caller_that_leaves_does_not_end_the_answer_for_another() {
+    let (provider, ai) = asking(FakeProvider::new("fake").reply("a b c d"), quiet()).await;
+    let mut first = ai.chat("?").await.unwrap();
+    assert!(matches!(first.next().await, Some(Ok(Event::Start { .. }))));
+    let second = ai.chat("?").await.unwrap();
+
+    drop(first);
+
+    assert!(matches!(second.origin(), Origin::Cache { tier: "coalesced", .. }));
+    let answer = second.collect().await.unwrap();
+    assert_eq!((answer.text().as_str(), provider.calls()), ("a b c d", 1));
+    assert_eq!(answer.usage.map(|usage| usage.output), Some(0));
+    assert!(ai.ask("?").await.unwrap().origin.is_cache());
+}
+
+#[tokio::test]
+async fn caller_that_does_not_read_holds_up_nobody() {
+    let (_, ai) = asking(FakeProvider::new("fake").reply("a b c d"), quiet()).await;
+    let idle = ai.chat("?").await.unwrap();
+
+    assert_eq!(ai.ask("?").await.unwrap().text(), "a b c d");
+    assert_eq!(idle.collect().await.unwrap().text(), "a b c d");
+}
+
+#[tokio::test]
+async fn answer_past_its_life_is_given_where_the_provider_cannot_answer() {
+    let script = FakeProvider::new("fake").reply("old").fail(ErrorKind::Auth);
+    let (provider, ai) = asking(script, past_at_once(Duration::ZERO, DAY)).await;
+    ai.ask("?").await.unwrap();
+
+    let stale = ai.ask("?").await.unwrap();
+
+    assert!(stale.origin.is_cache());
+    assert_eq!((stale.text().as_str(), provider.calls()), ("old", 2));
+}
+
+#[tokio::test]
+async fn answer_past_its_life_is_given_while_it_is_made_anew_in_the_background() {
+    let script = FakeProvider::new("fake").reply("old").reply("new");
+    let (provider, ai) = asking(script, past_at_once(DAY, Duration::ZERO)).await;
+    ai.ask("?").await.unwrap();
+
+    assert_eq!(ai.ask("?").await.unwrap().text(), "old");
+
+    for _ in 0..1000 {
+        if ai.status().cache.unwrap().stores == 2 {
+            assert_eq!(provider.calls(), 2);
+            assert_eq!(ai.ask("?").await.unwrap().text(), "new");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("never made anew");
+}
+
+#[tokio::test]
+async fn picture_at_an_address_is_looked_at_each_time() {
+    let (provider, ai) = asking(FakeProvider::new("fake").reply("a cat"), quiet()).await;
+    let at = Message::user("What is this?").image(Media::url("https://example.com/cat.png"));
+
+    for _ in 0..2 {
+        ai.ask(ChatRequest::new(vec![at.clone()])).await.unwrap();
+    }
+
+    assert_eq!(provider.calls(), 2);
+}
+
+#[tokio::test]
+async fn sampled_answers_are_kept_where_the_configuration_says_so() {
+    let mut config = quiet();
+    config.cache.sampled = true;
+    let (provider, ai) = asking(FakeProvider::new("fake").reply("a poem"), config).await;
+
+    for _ in 0..2 {
+        ai.ask(ChatRequest::user("A poem!").temperature(0.9)).await.unwrap();
+    }
+
+    assert_eq!(provider.calls(), 1);
 }
 
 #[tokio::test]
