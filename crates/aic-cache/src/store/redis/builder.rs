@@ -4,7 +4,7 @@ use ::redis::{AsyncConnectionConfig, ConnectionInfo, IntoConnectionInfo};
 use deadpool_redis::{Manager, Pool, Runtime};
 use parking_lot::Mutex;
 
-use super::{RedisStore, breaker::Breaker};
+use super::{Inner, RedisStore, breaker::Breaker};
 use crate::{BoxError, Clock, Error, Result, SystemClock};
 
 /// The settings of a [`RedisStore`].
@@ -99,7 +99,7 @@ impl RedisStoreBuilder {
     pub fn build(self) -> Result<RedisStore> {
         let info = quick(self.url.as_str().into_connection_info().map_err(setup)?);
         let address = info.addr().to_string();
-        Ok(RedisStore {
+        let inner = Inner {
             pool: self.pool(info)?,
             breaker: Mutex::new(Breaker::new(3, self.pause)),
             deadline: self.connect_timeout + self.response_timeout,
@@ -107,7 +107,8 @@ impl RedisStoreBuilder {
             entry_bytes_max: self.entry_bytes_max,
             address,
             prefix: self.prefix,
-        })
+        };
+        Ok(RedisStore(Arc::new(inner)))
     }
 
     fn pool(&self, info: ConnectionInfo) -> Result<Pool> {

@@ -36,7 +36,12 @@ const TTL_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// let store = Tiered::new(MemoryStore::new(64 << 20), RedisStore::connect("redis://127.0.0.1:6379").await?);
 /// # Ok(()) }
 /// ```
-pub struct RedisStore {
+///
+/// Clones share the connections and the breaker.
+#[derive(Clone)]
+pub struct RedisStore(Arc<Inner>);
+
+struct Inner {
     pool: Pool,
     clock: Arc<dyn Clock>,
     breaker: Mutex<Breaker>,
@@ -83,30 +88,30 @@ impl RedisStore {
 
     /// The server's address without credentials, as in `127.0.0.1:6379`.
     pub fn address(&self) -> &str {
-        &self.address
+        &self.0.address
     }
 
     /// Carries out `commands` in one round trip if the breaker allows, within the deadline.
     async fn ask<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T> {
-        let admitted = self.breaker.lock().admit(self.clock.now());
+        let admitted = self.0.breaker.lock().admit(self.0.clock.now());
         admitted.map_err(|pause| self.unavailable(LeftAlone { pause }))?;
-        let answer = tokio::time::timeout(self.deadline, self.query(commands)).await;
-        let answer = answer.unwrap_or_else(|_| Err(Late { deadline: self.deadline }.into()));
-        self.breaker.lock().record(answer.is_ok(), self.clock.now());
+        let answer = tokio::time::timeout(self.0.deadline, self.query(commands)).await;
+        let answer = answer.unwrap_or_else(|_| Err(Late { deadline: self.0.deadline }.into()));
+        self.0.breaker.lock().record(answer.is_ok(), self.0.clock.now());
         answer.map_err(|source| self.unavailable(source))
     }
 
     async fn query<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, BoxError> {
-        let mut connection = self.pool.get().await.map_err(plain)?;
+        let mut connection = self.0.pool.get().await.map_err(plain)?;
         Ok(commands.query_async(&mut connection).await?)
     }
 
     fn unavailable(&self, source: impl Into<BoxError>) -> Error {
-        Error::Unavailable { store: format!("redis at {}", self.address), source: source.into() }
+        Error::Unavailable { store: format!("redis at {}", self.0.address), source: source.into() }
     }
 
     fn name(&self, key: &Fingerprint) -> String {
-        format!("{}{key}", self.prefix)
+        format!("{}{key}", self.0.prefix)
     }
 }
 
@@ -121,9 +126,9 @@ impl Store for RedisStore {
     }
 
     async fn put(&self, key: &Fingerprint, bytes: Bytes, options: PutOptions) -> Result<Put> {
-        if size(&bytes) > self.entry_bytes_max {
+        if size(&bytes) > self.0.entry_bytes_max {
             self.remove(key).await?;
-            return Ok(Put::TooLarge { bytes: size(&bytes), limit: self.entry_bytes_max });
+            return Ok(Put::TooLarge { bytes: size(&bytes), limit: self.0.entry_bytes_max });
         }
         let mut commands = Pipeline::new();
         commands.cmd("SET").arg(self.name(key)).arg(&bytes[..]).ignore();
@@ -150,9 +155,9 @@ impl Store for RedisStore {
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore")
-            .field("address", &self.address)
-            .field("prefix", &self.prefix)
-            .field("deadline", &self.deadline)
+            .field("address", &self.0.address)
+            .field("prefix", &self.0.prefix)
+            .field("deadline", &self.0.deadline)
             .finish_non_exhaustive()
     }
 }
