@@ -1,7 +1,11 @@
 //! The public behaviour of the stores and of a cache over them.
 
 #[cfg(feature = "redis")]
+mod chaos;
+#[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "redis")]
+mod servers;
 
 use std::{
     convert::Infallible,

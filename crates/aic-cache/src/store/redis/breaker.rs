@@ -2,9 +2,9 @@ use std::time::{Duration, Instant};
 
 /// Decides whether a server that failed is asked again.
 ///
-/// Closed until `threshold` failures in a row; then nobody asks for `pause`, after which one caller may try
-/// and the others wait for another `pause`. One success closes it. A probe that is never reported back
-/// costs one pause, it cannot hold the breaker open for ever.
+/// Closed until `threshold` failures in a row; then nobody asks, and once in every `pause` somebody who was
+/// refused is told to probe. One success closes it. A probe that is never reported back costs one pause, it
+/// cannot hold the breaker open for ever.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Breaker {
     threshold: u32,
@@ -13,31 +13,56 @@ pub(super) struct Breaker {
     shut_until: Option<Instant>,
 }
 
+/// Why nobody may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shut {
+    /// How long until the next probe.
+    pub(super) pause: Duration,
+    /// Whether the one who is refused is to probe now.
+    pub(super) probe: bool,
+}
+
+/// What a report has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Opened,
+    Closed,
+}
+
 impl Breaker {
     pub(super) fn new(threshold: u32, pause: Duration) -> Self {
         Self { threshold, pause, failures: 0, shut_until: None }
     }
 
-    /// Admits one caller at `now`, or says how long until the next one will be.
-    pub(super) fn admit(&mut self, now: Instant) -> Result<(), Duration> {
-        let Some(until) = self.shut_until else { return Ok(()) };
-        if now < until {
-            return Err(until - now);
+    /// Admits a caller at `now`, or says what to do instead.
+    pub(super) fn admit(&mut self, now: Instant) -> Result<(), Shut> {
+        match self.shut_until {
+            None => Ok(()),
+            Some(until) if now < until => Err(Shut { pause: until - now, probe: false }),
+            Some(_) => {
+                self.shut_until = Some(now + self.pause);
+                Err(Shut { pause: self.pause, probe: true })
+            }
         }
-        self.shut_until = Some(now + self.pause);
-        Ok(())
     }
 
-    /// Notes how an admitted call went.
-    pub(super) fn record(&mut self, success: bool, now: Instant) {
+    /// Notes how an admitted call or a probe went.
+    pub(super) fn record(&mut self, success: bool, now: Instant) -> Option<Change> {
+        let was_shut = self.is_shut();
         if success {
             *self = Self::new(self.threshold, self.pause);
-            return;
+            return was_shut.then_some(Change::Closed);
         }
         self.failures = self.failures.saturating_add(1);
-        if self.failures >= self.threshold {
-            self.shut_until = Some(now + self.pause);
+        if self.failures < self.threshold {
+            return None;
         }
+        self.shut_until = Some(now + self.pause);
+        (!was_shut).then_some(Change::Opened)
+    }
+
+    pub(super) fn is_shut(&self) -> bool {
+        self.shut_until.is_some()
     }
 }
 
@@ -51,8 +76,14 @@ mod tests {
 
     fn open_at(now: Instant) -> Breaker {
         let mut breaker = Breaker::new(3, PAUSE);
-        (0..3).for_each(|_| breaker.record(false, now));
+        for _ in 0..3 {
+            breaker.record(false, now);
+        }
         breaker
+    }
+
+    fn probes(breaker: &mut Breaker, now: Instant) -> bool {
+        breaker.admit(now).is_err_and(|shut| shut.probe)
     }
 
     #[test]
@@ -60,7 +91,7 @@ mod tests {
         let (mut breaker, now) = (Breaker::new(3, PAUSE), Instant::now());
 
         for success in [false, false, true, false, false] {
-            breaker.record(success, now);
+            assert_eq!(breaker.record(success, now), None);
         }
 
         assert_eq!(breaker.admit(now), Ok(()));
@@ -70,17 +101,27 @@ mod tests {
     fn three_failures_refuse_everybody_and_say_for_how_long() {
         let now = Instant::now();
 
-        assert_eq!(open_at(now).admit(now + PAUSE / 4), Err(PAUSE * 3 / 4));
+        let shut = Shut { pause: PAUSE * 3 / 4, probe: false };
+        assert_eq!(open_at(now).admit(now + PAUSE / 4), Err(shut));
     }
 
     #[test]
-    fn after_the_pause_one_caller_probes_and_its_success_admits_all() {
+    fn third_failure_opens_and_the_next_ones_do_not_open_again() {
+        let (mut breaker, now) = (Breaker::new(3, PAUSE), Instant::now());
+
+        let changes: Vec<_> = (0..4).map(|_| breaker.record(false, now)).collect();
+
+        assert_eq!(changes, [None, None, Some(Change::Opened), None]);
+    }
+
+    #[test]
+    fn after_the_pause_one_who_is_refused_probes_and_success_admits_all() {
         let now = Instant::now();
         let mut breaker = open_at(now);
 
-        assert_eq!(breaker.admit(now + PAUSE), Ok(()));
-        assert_eq!(breaker.admit(now + PAUSE), Err(PAUSE));
-        breaker.record(true, now + PAUSE);
+        assert!(probes(&mut breaker, now + PAUSE));
+        assert!(!probes(&mut breaker, now + PAUSE));
+        assert_eq!(breaker.record(true, now + PAUSE), Some(Change::Closed));
 
         assert_eq!(breaker.admit(now + PAUSE), Ok(()));
         assert_eq!(breaker.admit(now + PAUSE), Ok(()));
@@ -91,9 +132,9 @@ mod tests {
         let now = Instant::now();
         let mut breaker = open_at(now);
 
-        assert_eq!(breaker.admit(now + PAUSE), Ok(()));
+        assert!(probes(&mut breaker, now + PAUSE));
 
-        assert_eq!(breaker.admit(now + PAUSE * 2), Ok(()));
+        assert!(probes(&mut breaker, now + PAUSE * 2));
     }
 
     proptest! {
@@ -104,7 +145,7 @@ mod tests {
 
             for step in steps {
                 now += Duration::from_millis(step);
-                if breaker.admit(now).is_ok() {
+                if breaker.admit(now).map_or_else(|shut| shut.probe, |()| true) {
                     asked += 1;
                     breaker.record(false, now);
                 }

@@ -1,10 +1,17 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use ::redis::{AsyncConnectionConfig, ConnectionInfo, IntoConnectionInfo};
-use deadpool_redis::{Manager, Pool, Runtime};
+use deadpool::Runtime;
 use parking_lot::Mutex;
 
-use super::{Inner, RedisStore, breaker::Breaker};
+use super::{
+    Inner, RedisStore,
+    address::Address,
+    breaker::Breaker,
+    dialer::Dialer,
+    pool::{Pool, Source},
+    shards::Shards,
+    tls::Trust,
+};
 use crate::{BoxError, Clock, Error, Result, SystemClock};
 
 /// The settings of a [`RedisStore`].
@@ -18,6 +25,7 @@ pub struct RedisStoreBuilder {
     connections: usize,
     entry_bytes_max: u64,
     pause: Duration,
+    trust: Trust,
     clock: Arc<dyn Clock>,
 }
 
@@ -30,7 +38,8 @@ impl RedisStoreBuilder {
             response_timeout: Duration::from_millis(10),
             connections: 8,
             entry_bytes_max: 8 << 20,
-            pause: Duration::from_secs(1),
+            pause: Duration::from_millis(250),
+            trust: Trust::default(),
             clock: Arc::new(SystemClock),
         }
     }
@@ -60,7 +69,9 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// How many connections the pool holds at most; at least 1.
+    /// How many connections the pool holds at most, each for one call at a time; at least 1. In a Cluster each
+    /// of them leads to every node. A call for which none is free within the response timeout fails without
+    /// being counted against the server.
     ///
     /// Defaults to 8.
     pub fn connections(mut self, connections: usize) -> Self {
@@ -76,9 +87,9 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// How long the server is left alone after three failures in a row, and between two attempts after that.
+    /// How long the server is left alone after three failures in a row, and between two probes after that.
     ///
-    /// Defaults to 1 s.
+    /// Defaults to 250 ms.
     pub fn pause(mut self, pause: Duration) -> Self {
         self.pause = pause;
         self
@@ -92,31 +103,52 @@ impl RedisStoreBuilder {
         self
     }
 
+    /// Certificates of the authorities to believe, in PEM, in place of those of the web: for a server with
+    /// TLS whose certificate is of one's own making.
+    ///
+    /// Defaults to Mozilla's list.
+    #[cfg(feature = "rustls")]
+    pub fn authorities(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.trust.authorities = Some(pem.into());
+        self
+    }
+
     /// Sets the store up without connecting.
     ///
     /// # Errors
     /// [`Error::Setup`] if the URL is not understood or asks for something this build lacks, such as TLS.
     pub fn build(self) -> Result<RedisStore> {
-        let info = quick(self.url.as_str().into_connection_info().map_err(setup)?);
-        let address = info.addr().to_string();
+        let address = Address::parse(&self.url).map_err(setup)?;
+        let breaker = Breaker::new(3, self.pause);
+        let shards = match &address {
+            Address::Cluster(_) => Shards::of_cluster(&breaker),
+            Address::Server(_) | Address::Sentinel { .. } => Shards::one(breaker),
+        };
+        let shown = address.to_string();
         let inner = Inner {
-            pool: self.pool(info)?,
-            breaker: Mutex::new(Breaker::new(3, self.pause)),
-            deadline: self.connect_timeout + self.response_timeout,
+            pool: self.pool(address)?,
+            shards,
+            connect_timeout: self.connect_timeout,
+            response_timeout: self.response_timeout,
+            pause: self.pause,
+            replaced: Mutex::default(),
             clock: self.clock,
             entry_bytes_max: self.entry_bytes_max,
-            address,
+            address: shown,
             prefix: self.prefix,
         };
         Ok(RedisStore(Arc::new(inner)))
     }
 
-    fn pool(&self, info: ConnectionInfo) -> Result<Pool> {
-        let limits = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.connect_timeout))
-            .set_response_timeout(Some(self.response_timeout));
-        let manager = Manager::new_with_config(info, limits).map_err(setup)?;
-        let pool = Pool::builder(manager).max_size(self.connections.max(1)).runtime(Runtime::Tokio1);
+    fn pool(&self, address: Address) -> Result<Pool> {
+        let (connect, response) = (self.connect_timeout, self.response_timeout);
+        let dialer = Dialer::new(address, self.trust.clone(), connect, response).map_err(setup)?;
+        let connections = self.connections.max(1);
+        let pool = Pool::builder(Source::new(dialer, response, connections))
+            .max_size(connections)
+            .wait_timeout(Some(response))
+            .create_timeout(Some(connect))
+            .runtime(Runtime::Tokio1);
         pool.build().map_err(setup)
     }
 }
@@ -128,12 +160,6 @@ impl fmt::Debug for RedisStoreBuilder {
             .field("prefix", &self.prefix)
             .finish_non_exhaustive()
     }
-}
-
-/// Small commands must not wait for more to send: Nagle's algorithm is on by default.
-fn quick(info: ConnectionInfo) -> ConnectionInfo {
-    let settings = info.tcp_settings().clone().set_nodelay(true);
-    info.set_tcp_settings(settings)
 }
 
 /// The URL stays out of the error: it may hold a password.
