@@ -69,9 +69,9 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// How many connections the pool holds at most, each for one call at a time; at least 1. In a Cluster each
-    /// of them leads to every node. A call for which none is free within the response timeout fails without
-    /// being counted against the server.
+    /// How many connections the pool holds at most, each for one call at a time; at least 1. The nodes of a
+    /// Cluster are connected to once each, and this is the number of calls that are under way. A call for which
+    /// there is no room within the response timeout fails without being counted against the server.
     ///
     /// Defaults to 8.
     pub fn connections(mut self, connections: usize) -> Self {

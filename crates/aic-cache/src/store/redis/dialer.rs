@@ -49,6 +49,10 @@ impl Dialer {
         Ok(Self { to, trust })
     }
 
+    pub(super) fn is_for_cluster(&self) -> bool {
+        matches!(self.to, To::Cluster(_))
+    }
+
     pub(super) async fn dial(&self) -> RedisResult<Connection> {
         match &self.to {
             To::Server(server) => connect(server).await.map(Connection::Server),
@@ -128,6 +132,7 @@ fn is_master(role: &Value) -> bool {
 ///
 /// Replies are matched to requests by their order. A request whose future is dropped keeps its place in the
 /// queue, so that its reply is thrown away and never taken for another's.
+#[derive(Clone)]
 pub(super) enum Connection {
     Server(MultiplexedConnection),
     Cluster(ClusterConnection),

@@ -196,7 +196,7 @@ impl RedisStore {
     async fn probe(self, shard: Shard, name: Option<Vec<u8>>) {
         let begun = tokio::time::Instant::now();
         let source = self.0.pool.manager();
-        match self.sign_of_life(name).await {
+        match self.sign_of_life(begun, name).await {
             Ok(connection) => {
                 source.outdate(begun);
                 source.spare(connection);
@@ -210,8 +210,12 @@ impl RedisStore {
     }
 
     /// A Cluster is asked about a name, so that the node which serves it answers.
-    async fn sign_of_life(&self, name: Option<Vec<u8>>) -> Result<Pooled, Failure> {
-        let mut pooled = self.0.pool.manager().dial().await?;
+    async fn sign_of_life(
+        &self,
+        begun: tokio::time::Instant,
+        name: Option<Vec<u8>>,
+    ) -> Result<Pooled, Failure> {
+        let mut pooled = self.0.pool.manager().connect(begun).await?;
         let question = match name {
             Some(name) => ::redis::cmd("EXISTS").arg(name).to_owned(),
             None => ::redis::cmd("PING"),
@@ -237,6 +241,7 @@ impl RedisStore {
         if !served && self.0.shards.all_shut() {
             // The client of a Cluster never rests while it looks for nodes that are gone.
             self.0.pool.retain(|_, _| false);
+            self.0.pool.manager().forget();
         }
     }
 
