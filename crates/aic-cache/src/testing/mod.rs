@@ -1,5 +1,7 @@
-//! For implementors and users of the doors: a contract every store keeps, a store that fails, a clock set by
-//! hand.
+//! For implementors and users of the doors: a contract for each, a store that fails, a clock set by hand.
+
+mod epoch_log;
+mod leases;
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -7,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+pub use self::{epoch_log::epoch_log_contract, leases::lease_contract};
 use crate::{Clock, Error, Fingerprint, Found, Put, PutOptions, Result, Shared, Store, Tenant, TierStats};
 
 /// Checks what every [`Store`] promises. Takes a fraction of a second of real time, because entries expire.
