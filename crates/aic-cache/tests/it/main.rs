@@ -6,6 +6,8 @@ mod chaos;
 mod redis;
 #[cfg(feature = "redis")]
 mod servers;
+#[cfg(feature = "redis")]
+mod shared;
 
 use std::{
     convert::Infallible,

@@ -12,12 +12,12 @@ use aic_cache::{
 use tokio::net::TcpListener;
 
 /// Longer deadlines than usual, for machines that are busy testing.
-fn patient(url: &str) -> RedisStoreBuilder {
+pub(crate) fn patient(url: &str) -> RedisStoreBuilder {
     let second = Duration::from_secs(1);
     RedisStore::builder(url).connect_timeout(second).response_timeout(second).prefix("aic:test:")
 }
 
-fn url() -> Option<String> {
+pub(crate) fn url() -> Option<String> {
     match env::var("AIC_TEST_REDIS_URL") {
         Ok(url) => Some(url),
         Err(_) if env::var("AIC_TEST_REQUIRE").is_ok_and(|value| value == "1") => {

@@ -4,8 +4,11 @@ mod address;
 mod breaker;
 mod builder;
 mod dialer;
+mod epoch_log;
 mod failure;
+mod leases;
 mod pool;
+mod scripts;
 mod shards;
 mod tls;
 
@@ -276,6 +279,9 @@ impl Store for RedisStore {
     }
 
     async fn put(&self, key: &Fingerprint, bytes: Bytes, options: PutOptions) -> Result<Put> {
+        if let Some(fence) = options.fence {
+            return self.put_under(fence, key, &bytes, options.ttl).await;
+        }
         if size(&bytes) > self.0.entry_bytes_max {
             self.remove(key).await?;
             return Ok(Put::TooLarge { bytes: size(&bytes), limit: self.0.entry_bytes_max });
@@ -283,7 +289,7 @@ impl Store for RedisStore {
         let mut commands = Pipeline::new();
         commands.cmd("SET").arg(self.name(key)).arg(&bytes[..]).ignore();
         if let Some(ttl) = options.ttl {
-            commands.arg("PX").arg(whole_ms(ttl.min(TTL_MAX)).max(1));
+            commands.arg("PX").arg(ttl_ms(ttl));
         }
         self.ask::<()>(&commands).await?;
         Ok(Put::Stored { bytes: size(&bytes) })
@@ -294,7 +300,7 @@ impl Store for RedisStore {
     }
 
     fn shared(&self) -> Shared {
-        Shared::default()
+        Shared::default().epochs(self.clone()).leases(self.clone())
     }
 
     fn tiers(&self) -> Vec<TierStats> {
@@ -320,6 +326,11 @@ impl fmt::Debug for RedisStore {
             .field("response_timeout", &self.0.response_timeout)
             .finish_non_exhaustive()
     }
+}
+
+/// `ttl` in milliseconds as Redis takes it: at least one, at most what its clock can hold.
+fn ttl_ms(ttl: Duration) -> u64 {
+    whole_ms(ttl.min(TTL_MAX)).max(1)
 }
 
 #[derive(Debug, thiserror::Error)]

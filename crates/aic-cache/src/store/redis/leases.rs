@@ -1,0 +1,127 @@
+use std::{sync::LazyLock, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{RedisStore, scripts::Script, ttl_ms};
+use crate::{Fence, Fingerprint, Leases, Put, Result, store::size};
+
+/// `KEYS`: lease, fence. `ARGV`: time to live in ms. Answers with the fence of the new lease, if it is free.
+///
+/// Two keys make a lease: one that ends with it and one that remembers its fence for an hour longer. Fences are
+/// microseconds of the server's clock, or one more than the last if that is later. So they grow even where the
+/// second key is gone before its time (evicted, or lost in a failover), unless the clock was set back by more
+/// than has passed since the last lease. Both keys must be lost and the clock wrong before a late answer may
+/// take the place of a newer one.
+///
+/// Numbers in Lua are doubles, exact below 2⁵³ (the year 2255 in µs). What is no such number is not ours and is
+/// written over, and so is a lease without an end: ours have one. `MGET` reads a value of another type as none.
+static ACQUIRE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+        if redis.call('PTTL', KEYS[1]) >= 0 then return nil end
+        local time = redis.call('TIME')
+        local fence = time[1] * 1000000 + time[2]
+        local last = redis.call('MGET', KEYS[2])[1]
+        if last and last:find('^%d+$') and tonumber(last) < 9007199254740991 then
+            fence = math.max(fence, last + 1)
+        end
+        local text = string.format('%.0f', fence)
+        redis.call('SET', KEYS[2], text, 'PX', ARGV[1] + 3600000)
+        redis.call('SET', KEYS[1], text, 'PX', ARGV[1])
+        return fence
+        ",
+    )
+});
+
+/// `KEYS`: lease, fence. `ARGV`: fence, time to live in ms. Answers whether the lease is ours.
+static RENEW: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+        if redis.call('MGET', KEYS[1])[1] ~= ARGV[1] then return 0 end
+        redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2] + 3600000)
+        return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+        ",
+    )
+});
+
+/// `KEYS`: lease. `ARGV`: fence.
+static RELEASE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+        if redis.call('MGET', KEYS[1])[1] == ARGV[1] then redis.call('UNLINK', KEYS[1]) end
+        ",
+    )
+});
+
+/// `KEYS`: entry, lease, fence. `ARGV`: fence, time to live in ms or nothing, bytes unless the entry is to be
+/// removed. Answers whether no later lease has been given.
+///
+/// Where the fence key is gone, a lease of the last hour is believed: had a later one been given, the key would
+/// be there, unless it was evicted. An older lease is not, as the key may be gone because its time was over.
+static PUT: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+        local held = redis.call('MGET', KEYS[2], KEYS[3])
+        local last = tonumber(held[2])
+        local hour_ago = (redis.call('TIME')[1] - 3600) * 1000000
+        if (last or hour_ago) > tonumber(ARGV[1]) then return 0 end
+        if not ARGV[3] then
+            redis.call('UNLINK', KEYS[1])
+        elseif ARGV[2] == '' then
+            redis.call('SET', KEYS[1], ARGV[3])
+        else
+            redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[2])
+        end
+        if held[1] == ARGV[1] then redis.call('UNLINK', KEYS[2]) end
+        return 1
+        ",
+    )
+});
+
+impl RedisStore {
+    /// Puts `bytes` unless a later lease than `fence` has been given, and gives the lease back.
+    pub(super) async fn put_under(
+        &self,
+        fence: Fence,
+        key: &Fingerprint,
+        bytes: &Bytes,
+        ttl: Option<Duration>,
+    ) -> Result<Put> {
+        let (bytes_len, limit) = (size(bytes), self.0.entry_bytes_max);
+        let kept = (bytes_len <= limit).then_some(&bytes[..]);
+        let ttl = ttl.map(|ttl| ttl_ms(ttl).to_string()).unwrap_or_default();
+        let keys = [self.name(key), self.lease(key), self.fence(key)];
+        let stands: bool = self.run(&PUT, &keys, (fence.0, ttl, kept)).await?;
+        Ok(match kept {
+            _ if !stands => Put::Superseded,
+            None => Put::TooLarge { bytes: bytes_len, limit },
+            Some(_) => Put::Stored { bytes: bytes_len },
+        })
+    }
+
+    fn lease(&self, key: &Fingerprint) -> String {
+        self.name(key) + ":lease"
+    }
+
+    fn fence(&self, key: &Fingerprint) -> String {
+        self.name(key) + ":fence"
+    }
+}
+
+#[async_trait]
+impl Leases for RedisStore {
+    async fn acquire(&self, key: &Fingerprint, ttl: Duration) -> Result<Option<Fence>> {
+        let keys = [self.lease(key), self.fence(key)];
+        let fence: Option<u64> = self.run(&ACQUIRE, &keys, ttl_ms(ttl)).await?;
+        Ok(fence.map(Fence))
+    }
+
+    async fn renew(&self, key: &Fingerprint, fence: Fence, ttl: Duration) -> Result<bool> {
+        self.run(&RENEW, &[self.lease(key), self.fence(key)], (fence.0, ttl_ms(ttl))).await
+    }
+
+    async fn release(&self, key: &Fingerprint, fence: Fence) -> Result<()> {
+        self.run(&RELEASE, &[self.lease(key)], fence.0).await
+    }
+}
