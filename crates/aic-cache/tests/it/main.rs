@@ -3,6 +3,8 @@
 #[cfg(feature = "redis")]
 mod chaos;
 #[cfg(feature = "redis")]
+mod processes;
+#[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "redis")]
 mod servers;
