@@ -211,6 +211,7 @@ async fn foreign_contents_under_the_names_of_a_lease_are_written_over() {
         bench.ours.release(&key, OLD).await.unwrap();
         let fence = bench.ours.acquire(&key, MINUTE).await.unwrap().expect("a lease without end is nobody's");
         assert!(put(&bench.ours, &key, "ours", fence).await.is_stored(), "{command}");
+        assert!(bench.ours.acquire(&key, MINUTE).await.unwrap() > Some(fence), "{command}");
     }
     bench.end().await;
 }

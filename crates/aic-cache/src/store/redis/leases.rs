@@ -109,6 +109,9 @@ impl RedisStore {
     }
 }
 
+/// Every step is a script, so the server must be Redis 5 or newer (or Valkey) and let its user run scripts; where
+/// it does not, nobody can tell who holds a lease. A lease that was lost in a failover is given again at once:
+/// then two compute, and the answer of the later one stays.
 #[async_trait]
 impl Leases for RedisStore {
     async fn acquire(&self, key: &Fingerprint, ttl: Duration) -> Result<Option<Fence>> {

@@ -47,3 +47,26 @@ fn is_unknown_script(error: &Error) -> bool {
     let failure = error.source().and_then(|source| source.downcast_ref());
     matches!(failure, Some(Failure::Refused(cause)) if cause.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(reply: &str) -> Error {
+        let value = ::redis::parse_redis_value(format!("-{reply}\r\n").as_bytes()).unwrap();
+        let failure = Failure::from(value.extract_error().unwrap_err());
+        Error::Unavailable { store: "redis".to_owned(), source: failure.into() }
+    }
+
+    #[test]
+    fn script_is_known_to_the_server_by_its_sha1() {
+        assert_eq!(Script::new("return 1").hash, "e0e1f9fabfc9d4800c877a703b823ac0578ff8db");
+    }
+
+    #[test]
+    fn only_a_script_the_server_does_not_know_is_sent_whole() {
+        assert!(is_unknown_script(&refused("NOSCRIPT No matching script.")));
+        assert!(!is_unknown_script(&refused("WRONGTYPE Operation against a key")));
+        assert!(!is_unknown_script(&refused("LOADING Redis is loading the dataset in memory")));
+    }
+}
