@@ -10,7 +10,10 @@ use aic_cache::{
 };
 use proptest::prelude::*;
 
-use super::redis::{patient, url};
+use super::{
+    redis::{patient, url},
+    servers::{Cluster, Server, program, until},
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const OLD: Fence = Fence(1);
@@ -93,6 +96,23 @@ async fn redis_epoch_log_keeps_the_contract() {
 
     epoch_log_contract(&*bench.ours.shared().epochs.unwrap()).await;
     bench.end().await;
+}
+
+#[tokio::test]
+async fn cluster_keeps_both_contracts_and_takes_puts_under_a_lease() {
+    let Some(program) = program() else { return };
+    let cluster = Cluster::start(&program, false).await;
+    let store = patient(&cluster.url()).build().unwrap();
+
+    lease_contract(&store).await;
+    epoch_log_contract(&store).await;
+    for number in 0..30 {
+        let key = key(&format!("clustered {number}"));
+        let fence = store.acquire(&key, MINUTE).await.unwrap().unwrap();
+        assert!(put(&store, &key, "ours", fence).await.is_stored());
+        assert!(store.acquire(&key, MINUTE).await.unwrap() > Some(fence));
+        assert_eq!(found(&store, &key).await.as_deref(), Some("ours"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -259,6 +279,51 @@ async fn log_that_was_lost_begins_a_new_era() {
     assert_ne!(begun.era, known.era);
     assert_eq!(whole(&bench.theirs).await, begun);
     bench.end().await;
+}
+
+#[tokio::test]
+async fn server_that_forgot_all_begins_a_new_era_and_gives_leases_with_greater_fences() {
+    let Some(program) = program() else { return };
+    let mut server = Server::start(&program).await;
+    let store = patient(&server.url()).build().unwrap();
+    store.clear(&[tag(1)]).await.unwrap();
+    let known = whole(&store).await;
+    let fence = store.acquire(&key("forgotten"), MINUTE).await.unwrap();
+
+    server.restart().await;
+
+    let begun = store.read(Some((known.era, known.now))).await.unwrap().expect("log has changed");
+    assert_ne!(begun.era, known.era);
+    assert!(store.acquire(&key("forgotten"), MINUTE).await.unwrap() > fence);
+}
+
+#[tokio::test]
+async fn replica_that_never_heard_of_the_last_clearing_begins_a_new_era_as_master() {
+    let Some(program) = program() else { return };
+    let master = Server::start(&program).await;
+    let host = master.host();
+    let (address, port) = host.split_once(':').unwrap();
+    let replica = Server::start_with(&program, &["--replicaof", address, port]).await;
+    let [old, new] = [&master, &replica].map(|server| patient(&server.url()).build().unwrap());
+    old.clear(&[tag(1)]).await.unwrap();
+    until("the replica has heard of it", async || {
+        master.ask(::redis::cmd("WAIT").arg(1).arg(100)).await == Ok(1)
+    })
+    .await;
+
+    replica.tell(&["REPLICAOF", "NO", "ONE"]).await;
+    old.clear(&[tag(2)]).await.unwrap();
+    let known = whole(&old).await;
+    master.kill();
+
+    assert_eq!(
+        whole(&new).await.cleared,
+        HashMap::from([(tag(1), 1)]),
+        "nobody who knows more has asked yet"
+    );
+    let begun = new.read(Some((known.era, known.now))).await.unwrap().expect("log has changed");
+    assert_ne!(begun.era, known.era);
+    assert_eq!(begun, Epochs::new(begun.era));
 }
 
 #[tokio::test]
