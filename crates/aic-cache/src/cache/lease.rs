@@ -50,14 +50,23 @@ impl Drop for HeldLease {
         self.renewal.abort();
         // Outside a runtime nothing can be sent: the lease then ends by itself.
         let (false, Ok(runtime)) = (self.is_over, Handle::try_current()) else { return };
-        let (leases, key, fence) = (self.leases.clone(), self.key, self.fence);
-        runtime.spawn(async move {
-            if let Err(error) = leases.release(&key, fence).await {
-                debug!(error = &error as &dyn std::error::Error, "lease not given back, it ends by itself");
-            }
-        });
+        runtime.spawn(give_back(self.leases.clone(), self.key, self.fence));
     }
 }
+
+/// Gives the lease back. While the store is away, it is tried again for a while; after that the lease ends by itself.
+async fn give_back(leases: Arc<dyn Leases>, key: Fingerprint, fence: Fence) {
+    for _ in 0..GIVE_BACK_TRIES {
+        match leases.release(&key, fence).await {
+            Ok(()) => return,
+            Err(error) => debug!(error = &error as &dyn std::error::Error, "lease not given back yet"),
+        }
+        sleep(GIVE_BACK_EVERY).await;
+    }
+}
+
+const GIVE_BACK_EVERY: Duration = Duration::from_millis(100);
+const GIVE_BACK_TRIES: usize = 50;
 
 impl fmt::Debug for HeldLease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

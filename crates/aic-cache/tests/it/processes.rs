@@ -24,7 +24,6 @@ const TASKS: usize = 250;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
-#[ignore = "until the cache takes leases"]
 fn four_processes_pay_once_for_one_answer() {
     let Some(mut run) = Run::new("four_processes_pay_once_for_one_answer") else { return };
     let workers = [(); 4].map(|()| run.worker(false));
@@ -38,7 +37,6 @@ fn four_processes_pay_once_for_one_answer() {
 }
 
 #[test]
-#[ignore = "until the cache takes leases"]
 fn another_process_takes_over_from_one_that_was_killed() {
     let Some(mut run) = Run::new("another_process_takes_over_from_one_that_was_killed") else { return };
     let holder = run.worker(true);
@@ -57,7 +55,6 @@ fn another_process_takes_over_from_one_that_was_killed() {
 
 #[cfg(unix)]
 #[test]
-#[ignore = "until the cache takes leases"]
 fn answer_of_a_process_that_slept_through_its_lease_is_refused() {
     let Some(mut run) = Run::new("answer_of_a_process_that_slept_through_its_lease_is_refused") else {
         return;
@@ -102,7 +99,7 @@ impl Run {
 
     fn worker(&self, stalls: bool) -> Worker {
         let mut command = Command::new(env::current_exe().expect("a test has a file"));
-        command.args([&format!("processes::{}", self.test), "--exact", "--include-ignored", "--nocapture"]);
+        command.args([&format!("processes::{}", self.test), "--exact", "--nocapture"]);
         command.env(PREFIX, &self.prefix).stdout(Stdio::null());
         if stalls {
             command.env(STALLS, "1");
@@ -199,7 +196,8 @@ fn key(prefix: &str) -> Fingerprint {
 /// What a worker does: many tasks at once ask for one answer.
 async fn work(url: &str, prefix: &str) {
     let store = patient(url).prefix(prefix).build().expect("AIC_TEST_REDIS_URL is an address");
-    let cache = Cache::<String>::builder(Tiered::new(MemoryStore::new(1 << 20), store)).build();
+    let store = Tiered::new(MemoryStore::new(1 << 20), store);
+    let cache = Cache::<String>::builder(store).lease_ttl(Duration::from_secs(1)).build();
     let upstream = Upstream::new(url, prefix).await;
     upstream.ask::<usize>("INCR", "ready", &[]).await;
     upstream.wait_for("go").await;
