@@ -51,7 +51,7 @@ fn over_redis(c: &mut Criterion) {
     let second = Duration::from_secs(1);
     let store = RedisStore::builder(&url).prefix(PREFIX).response_timeout(second).build();
     let (cache, key) = runtime.block_on(filled(store.expect("the URL is an address")));
-    let name = format!("{PREFIX}{key}");
+    let name = format!("{PREFIX}{{{key}}}");
     let (pool, held) = runtime.block_on(connections(&url));
 
     c.bench_function("cache/redis_hit/2KB", |b| {

@@ -1,15 +1,19 @@
-//! Against a real server whose address is in `AIC_TEST_REDIS_URL`, and against ports where none answers.
+//! Against a real server whose address is in `AIC_TEST_REDIS_URL`, against servers started for one test, and
+//! against ports where none answers.
 
 use std::{
     env,
     time::{Duration, Instant},
 };
 
+use ::redis::RedisResult;
 use aic_cache::{
     Cache, CacheControl, Error, Fingerprint, Lookup, MemoryStore, MissReason, Put, PutOptions, RedisStore,
     RedisStoreBuilder, Store, Tenant, Tiered, testing::store_contract,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinSet, time::timeout};
+
+use crate::servers::{Cluster, Server, Watched, program};
 
 /// Longer deadlines than usual, for machines that are busy testing.
 pub(crate) fn patient(url: &str) -> RedisStoreBuilder {
@@ -153,4 +157,184 @@ async fn lazy_store_is_in_use_once_the_server_is_there() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("store never came back");
+}
+
+#[tokio::test]
+async fn master_named_by_sentinels_keeps_the_contract() {
+    let Some(program) = program() else { return };
+    let watched = Watched::start(&program).await;
+
+    let store = patient(&watched.url()).build().unwrap();
+
+    store_contract(&store).await;
+    assert_eq!(store.address(), watched.url().trim_start_matches("redis+sentinel://"));
+}
+
+#[tokio::test]
+async fn service_that_no_sentinel_knows_is_unavailable() {
+    let Some(program) = program() else { return };
+    let watched = Watched::start(&program).await;
+
+    let error = RedisStore::connect(watched.url().replace("/main", "/other")).await.unwrap_err();
+
+    assert!(error.is_retryable());
+    assert!(error.to_string().ends_with("/other` is unavailable"), "{error}");
+}
+
+#[tokio::test]
+async fn cluster_keeps_the_contract() {
+    let Some(program) = program() else { return };
+    let cluster = Cluster::start(&program, false).await;
+    let store = patient(&cluster.url()).build().unwrap();
+
+    store_contract(&store).await;
+    store_contract(&Tiered::new(MemoryStore::new(1 << 20), store)).await;
+}
+
+#[tokio::test]
+async fn cluster_without_one_master_keeps_the_entries_of_the_others() {
+    let Some(program) = program() else { return };
+    let cluster = Cluster::start(&program, false).await;
+    for master in &cluster.masters {
+        master.tell(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]).await;
+    }
+    let store = patient(&cluster.url()).build().unwrap();
+    let keys: Vec<_> = (0..60).map(|i| key(&format!("shard {i}"))).collect();
+    for key in &keys {
+        store.put(key, "x".into(), PutOptions::new()).await.unwrap();
+    }
+
+    cluster.masters[1].kill();
+
+    for _ in 0..5 {
+        let mut found = 0;
+        for key in &keys {
+            found += usize::from(store.get(key).await.is_ok_and(|found| found.is_some()));
+        }
+        assert!((30..50).contains(&found), "two thirds are there: {found}");
+    }
+}
+
+#[tokio::test]
+async fn socket_in_the_file_system_keeps_the_contract() {
+    let Some(program) = program() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("redis.sock").display().to_string();
+    let _server = Server::start_with(&program, &["--unixsocket", &socket]).await;
+
+    store_contract(&patient(&format!("unix://{socket}")).build().unwrap()).await;
+}
+
+#[tokio::test]
+async fn wrong_password_is_unavailable_and_never_printed() {
+    let Some(program) = program() else { return };
+    let server = Server::start(&program).await;
+    server.tell(&["ACL", "SETUSER", "me", "on", ">secret", "allkeys", "allcommands"]).await;
+    let at = |password: &str| format!("redis://me:{password}@{}", server.host());
+
+    store_contract(&patient(&at("secret")).build().unwrap()).await;
+    let error = RedisStore::connect(at("hunter2")).await.unwrap_err();
+
+    assert!(error.is_retryable());
+    assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+}
+
+#[cfg(feature = "rustls")]
+#[tokio::test]
+async fn server_with_a_certificate_of_its_own_is_believed_if_told_so() {
+    let Some(program) = program() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(file("cert"), cert.pem()).unwrap();
+    std::fs::write(file("key"), signing_key.serialize_pem()).unwrap();
+    let port = crate::servers::free_port().to_string();
+    let files = ["--tls-cert-file", &file("cert"), "--tls-key-file", &file("key")];
+    let options = ["--tls-port", &port, "--tls-auth-clients", "no", "--tls-ca-cert-file", &file("cert")];
+    let _server = Server::start_with(&program, &[&files[..], &options].concat()).await;
+    let url = format!("rediss://127.0.0.1:{port}");
+
+    let strange = patient(&url).build().unwrap();
+    let trusted = patient(&url).ca_certificates(cert.pem()).build().unwrap();
+
+    assert!(strange.ping().await.unwrap_err().is_retryable());
+    store_contract(&trusted).await;
+}
+
+#[cfg(feature = "rustls")]
+#[tokio::test]
+async fn certificate_that_is_none_is_refused_when_the_store_is_set_up() {
+    let store = RedisStore::builder("rediss://127.0.0.1:1");
+
+    let error = store.ca_certificates("-----BEGIN CERTIFICATE-----\nnone\n").build().unwrap_err();
+
+    assert!(matches!(error, Error::Setup { .. }));
+}
+
+#[tokio::test]
+async fn connections_that_the_server_ended_cost_no_miss() {
+    let Some(program) = program() else { return };
+    let server = Server::start(&program).await;
+    let store = patient(&server.url()).build().unwrap();
+    let key = key("killed connections");
+    store.put(&key, "x".into(), PutOptions::new()).await.unwrap();
+
+    for _ in 0..20 {
+        let gets: JoinSet<_> = (0..8).map(|_| get(store.clone(), key)).collect();
+        for found in gets.join_all().await {
+            assert_eq!(found.unwrap().unwrap().bytes, "x");
+        }
+        let _: RedisResult<()> =
+            server.ask(::redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal")).await;
+    }
+}
+
+async fn get(store: RedisStore, key: Fingerprint) -> aic_cache::Result<Option<aic_cache::Found>> {
+    store.get(&key).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_who_give_up_never_leave_their_reply_to_another() {
+    let Some(program) = program() else { return };
+    let server = Server::start(&program).await;
+    let store = patient(&server.url()).connections(2).build().unwrap();
+    for number in 0..50 {
+        store.put(&key(&number.to_string()), text(number).into(), PutOptions::new()).await.unwrap();
+    }
+
+    let tasks: JoinSet<_> = (0..32).map(|task| give_up_often(store.clone(), task)).collect();
+    let (answered, given_up) = tasks.join_all().await.into_iter().fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+
+    println!("{answered} answered, {given_up} given up");
+    assert!(answered > 100 && given_up > 100, "{answered} answered, {given_up} given up");
+    // A connection with replies nobody waits for is not left in a state that harms later callers either.
+    for number in 0..50 {
+        let found = store.get(&key(&number.to_string())).await.unwrap().unwrap();
+        assert_eq!(found.bytes, text(number));
+    }
+}
+
+/// Values of different lengths: replies arrive in parts.
+fn text(number: usize) -> String {
+    format!("{number} ").repeat(1 + number * number * 3)
+}
+
+/// Asks for one entry after the other, each time for as long as this task's turn allows.
+async fn give_up_often(store: RedisStore, task: usize) -> (usize, usize) {
+    let (mut answered, mut given_up) = (0, 0);
+    for turn in 0..200 {
+        let number = (task * 7 + turn * 13) % 50;
+        let patience = Duration::from_micros(((task + turn) % 40 * 100) as u64);
+        match timeout(patience, store.get(&key(&number.to_string()))).await {
+            Ok(Ok(found)) => {
+                assert_eq!(found.expect("it was put").bytes, text(number));
+                answered += 1;
+            }
+            // The pool is small on purpose, so some find no connection.
+            Ok(Err(error)) => assert!(error.is_retryable(), "{error}"),
+            Err(_) => given_up += 1,
+        }
+    }
+    (answered, given_up)
 }

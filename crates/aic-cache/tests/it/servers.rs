@@ -160,8 +160,8 @@ fn keep(program: &Path, arguments: &[String]) -> (Child, u32) {
     (keeper, line.trim().parse().expect("a process has a number"))
 }
 
-/// A port that is free here and with [`BUS`] added, and that no other test of this process was given.
-fn free_port() -> u16 {
+/// A port that is free here and with `BUS` added, and that no other test of this process was given.
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
     let first = u16::try_from(std::process::id() % 97).expect("less than 97") * 100;

@@ -108,8 +108,8 @@ impl RedisStoreBuilder {
     ///
     /// Defaults to Mozilla's list.
     #[cfg(feature = "rustls")]
-    pub fn authorities(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.trust.authorities = Some(pem.into());
+    pub fn ca_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.trust.ca_certificates = Some(pem.into());
         self
     }
 

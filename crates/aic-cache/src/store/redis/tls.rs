@@ -7,7 +7,7 @@ use ::redis::{ConnectionAddr, TlsCertificates};
 pub(super) struct Trust {
     /// Certificates of authorities in PEM, in place of those that come with the program.
     #[cfg(feature = "rustls")]
-    pub(super) authorities: Option<Vec<u8>>,
+    pub(super) ca_certificates: Option<Vec<u8>>,
 }
 
 #[cfg(feature = "rustls")]
@@ -30,7 +30,7 @@ impl Trust {
     }
 
     fn certificates(&self) -> Option<TlsCertificates> {
-        let root_cert = Some(self.authorities.clone()?);
+        let root_cert = Some(self.ca_certificates.clone()?);
         Some(TlsCertificates { client_tls: None, root_cert })
     }
 }
