@@ -14,7 +14,10 @@ use ::redis::cmd;
 use aic_cache::{Cache, CacheControl, Computed, Fingerprint, MemoryStore, RedisStore, Tenant, Tiered};
 use tokio::{task::JoinHandle, time::sleep};
 
-use crate::servers::{Cluster, Server, Watched, program, until};
+use crate::{
+    redis::patient,
+    servers::{Cluster, Server, Watched, program, until},
+};
 
 /// How many answers there are to ask for. Memory holds a small part of them.
 const KEYS: usize = 2000;
@@ -311,8 +314,8 @@ async fn until_all_shards(cache: &Cache<String>) -> Duration {
 async fn damaged_entries_in_redis_are_counted_misses() {
     let Some(program) = program() else { return };
     let server = Server::start(&program).await;
-    let cache = Cache::<String>::builder(RedisStore::lazy(server.url()).unwrap()).build();
-    let name = format!("aic:cache:{{{}}}", key(1));
+    let cache = Cache::<String>::builder(patient(&server.url()).build().unwrap()).build();
+    let name = format!("aic:test:{{{}}}", key(1));
     cache.put(&key(1), &answer(1), &CacheControl::new()).await.unwrap();
     let good: Vec<u8> = server.ask(cmd("GET").arg(&name)).await.unwrap();
     let flipped = (0..good.len()).step_by(7).map(|i| {
@@ -337,10 +340,10 @@ async fn damaged_entries_in_redis_are_counted_misses() {
 async fn answers_of_another_type_are_misses_and_the_server_stays_in_use() {
     let Some(program) = program() else { return };
     let server = Server::start(&program).await;
-    let numbers = Cache::<Vec<u64>>::builder(RedisStore::lazy(server.url()).unwrap()).build();
-    let texts = Cache::<String>::builder(RedisStore::lazy(server.url()).unwrap()).build();
+    let numbers = Cache::<Vec<u64>>::builder(patient(&server.url()).build().unwrap()).build();
+    let texts = Cache::<String>::builder(patient(&server.url()).build().unwrap()).build();
     numbers.put(&key(2), &vec![1, 2, 3], &CacheControl::new()).await.unwrap();
-    server.tell(&["RPUSH", &format!("aic:cache:{{{}}}", key(3)), "x"]).await;
+    server.tell(&["RPUSH", &format!("aic:test:{{{}}}", key(3)), "x"]).await;
 
     assert_eq!(texts.get(&key(2)).await, None);
     assert_eq!(texts.get(&key(3)).await, None);

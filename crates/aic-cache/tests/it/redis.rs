@@ -3,6 +3,7 @@
 
 use std::{
     env,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -11,7 +12,12 @@ use aic_cache::{
     Cache, CacheControl, Error, Fingerprint, Lookup, MemoryStore, MissReason, Put, PutOptions, RedisStore,
     RedisStoreBuilder, Store, Tenant, Tiered, testing::store_contract,
 };
-use tokio::{net::TcpListener, task::JoinSet, time::timeout};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Mutex,
+    task::JoinSet,
+    time::timeout,
+};
 
 use crate::servers::{Cluster, Server, Watched, program};
 
@@ -142,13 +148,7 @@ async fn lazy_store_is_in_use_once_the_server_is_there() {
     assert!(store.ping().await.unwrap_err().is_retryable());
 
     let relay = TcpListener::bind(address).await.unwrap();
-    tokio::spawn(async move {
-        loop {
-            let (mut near, _) = relay.accept().await.unwrap();
-            let mut far = tokio::net::TcpStream::connect(&server).await.unwrap();
-            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
-        }
-    });
+    tokio::spawn(pass_on(relay, server, Arc::default()));
 
     for _ in 0..100 {
         if store.ping().await.is_ok() {
@@ -225,6 +225,30 @@ async fn socket_in_the_file_system_keeps_the_contract() {
     store_contract(&patient(&format!("unix://{socket}")).build().unwrap()).await;
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn address_that_leads_to_a_new_master_is_followed_once_the_old_one_takes_no_writes() {
+    let Some(program) = program() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let old = Server::start_with(&program, &["--unixsocket", &path("old")]).await;
+    let new = Server::start_with(&program, &["--unixsocket", &path("new")]).await;
+    std::os::unix::fs::symlink(path("old"), path("master")).unwrap();
+    let store = patient(&format!("unix://{}", path("master"))).build().unwrap();
+    let (first, second) = (key("before"), key("after"));
+    store.put(&first, "x".into(), PutOptions::new()).await.unwrap();
+
+    std::os::unix::fs::symlink(path("new"), path("next")).unwrap();
+    std::fs::rename(path("next"), path("master")).unwrap();
+    old.tell(&["REPLICAOF", "127.0.0.1", "1"]).await;
+
+    let refused = store.put(&second, "y".into(), PutOptions::new()).await.unwrap_err();
+    assert!(refused.is_retryable());
+    assert!(store.put(&second, "y".into(), PutOptions::new()).await.unwrap().is_stored());
+    let kept: usize = new.ask(&::redis::cmd("DBSIZE")).await.unwrap();
+    assert_eq!(kept, 1);
+}
+
 #[tokio::test]
 async fn wrong_password_is_unavailable_and_never_printed() {
     let Some(program) = program() else { return };
@@ -287,6 +311,55 @@ async fn connections_that_the_server_ended_cost_no_miss() {
         }
         let _: RedisResult<()> =
             server.ask(::redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal")).await;
+    }
+}
+
+#[tokio::test]
+async fn connections_that_went_silent_while_idle_cost_no_miss() {
+    let Some(program) = program() else { return };
+    let server = Server::start(&program).await;
+    let relay = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", relay.local_addr().unwrap());
+    let passed_on = Arc::new(Mutex::new(JoinSet::new()));
+    tokio::spawn(pass_on(relay, server.host(), passed_on.clone()));
+    let store = patient(&url).response_timeout(Duration::from_millis(200)).build().unwrap();
+    let key = key("silent connections");
+    store.put(&key, "x".into(), PutOptions::new()).await.unwrap();
+    (0..8).map(|_| get(store.clone(), key)).collect::<JoinSet<_>>().join_all().await;
+
+    passed_on.lock().await.abort_all();
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+
+    for _ in 0..20 {
+        assert_eq!(store.get(&key).await.unwrap().unwrap().bytes, "x");
+    }
+}
+
+/// Passes on what arrives at `relay`. A connection whose task in `tasks` is aborted stays open and says no more.
+async fn pass_on(relay: TcpListener, server: String, tasks: Arc<Mutex<JoinSet<()>>>) {
+    let mut open = Vec::new();
+    loop {
+        let (near, _) = relay.accept().await.expect("the relay listens");
+        let (near, far) =
+            (Arc::new(near), Arc::new(TcpStream::connect(&server).await.expect("the server listens")));
+        open.push((near.clone(), far.clone()));
+        let mut tasks = tasks.lock().await;
+        tasks.spawn(copy(near.clone(), far.clone()));
+        tasks.spawn(copy(far, near));
+    }
+}
+
+async fn copy(from: Arc<TcpStream>, to: Arc<TcpStream>) {
+    let mut buffer = [0; 1 << 16];
+    while from.readable().await.is_ok() {
+        let Ok(count) = from.try_read(&mut buffer) else { continue };
+        let mut rest = &buffer[..count];
+        while !rest.is_empty() && to.writable().await.is_ok() {
+            rest = &rest[to.try_write(rest).unwrap_or(0)..];
+        }
+        if count == 0 {
+            break;
+        }
     }
 }
 

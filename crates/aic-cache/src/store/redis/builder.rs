@@ -37,7 +37,7 @@ impl RedisStoreBuilder {
             connect_timeout: Duration::from_millis(50),
             response_timeout: Duration::from_millis(10),
             connections: 8,
-            entry_bytes_max: 8 << 20,
+            entry_bytes_max: 1 << 20,
             pause: Duration::from_millis(250),
             trust: Trust::default(),
             clock: Arc::new(SystemClock),
@@ -52,8 +52,8 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// How long one attempt to connect may take. A call that has to connect first may take this and the
-    /// response timeout together, never longer.
+    /// How long a call waits for a connection. One that has to connect first may take this and the response
+    /// timeout together, never longer. Connecting itself may go on for a second; the next call then has it.
     ///
     /// Defaults to 50 ms.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
@@ -79,9 +79,9 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// The largest entry that is sent, in bytes.
+    /// The largest entry that is sent, in bytes. It has to arrive within the response timeout.
     ///
-    /// Defaults to 8 MiB.
+    /// Defaults to 1 MiB, which takes 8 ms at 1 Gbit/s.
     pub fn entry_bytes_max(mut self, bytes: u64) -> Self {
         self.entry_bytes_max = bytes;
         self
@@ -130,7 +130,6 @@ impl RedisStoreBuilder {
             shards,
             connect_timeout: self.connect_timeout,
             response_timeout: self.response_timeout,
-            pause: self.pause,
             replaced: Mutex::default(),
             clock: self.clock,
             entry_bytes_max: self.entry_bytes_max,
@@ -144,7 +143,7 @@ impl RedisStoreBuilder {
         let (connect, response) = (self.connect_timeout, self.response_timeout);
         let dialer = Dialer::new(address, self.trust.clone(), connect, response).map_err(setup)?;
         let connections = self.connections.max(1);
-        let pool = Pool::builder(Source::new(dialer, response, connections))
+        let pool = Pool::builder(Source::new(dialer, connect, response, connections))
             .max_size(connections)
             .wait_timeout(Some(response))
             .create_timeout(Some(connect))

@@ -113,6 +113,14 @@ mod tests {
     }
 
     #[test]
+    fn pool_that_is_used_up_says_nothing_about_the_server() {
+        let failure = |error| Failure::connecting(error, Duration::from_millis(50));
+
+        assert_eq!(failure(PoolError::Timeout(TimeoutType::Wait)).served(), None);
+        assert_eq!(failure(PoolError::Timeout(TimeoutType::Create)).served(), Some(false));
+    }
+
+    #[test]
     fn connection_that_ended_and_reply_that_is_none_are_broken() {
         let ended = RedisError::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
 

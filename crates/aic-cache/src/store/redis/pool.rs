@@ -1,20 +1,23 @@
 use std::{sync::Arc, time::Duration};
 
 use ::redis::{RedisError, RedisResult};
-use deadpool::managed::{Manager, Metrics, Object, RecycleError, RecycleResult};
+use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
 use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared},
 };
 use parking_lot::Mutex;
-use tokio::{sync::oneshot, time::Instant, time::timeout};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout},
+};
 
 use super::dialer::{Connection, Dialer};
 
 /// A connection used this recently is taken to be alive without asking: if it is not, that shows at once.
 const TRUSTED: Duration = Duration::from_secs(1);
 
-/// How long dialling goes on after the caller who needed the connection has given up.
+/// How long dialling may take at least, with or without a caller who waits for it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(super) type Pool = deadpool::managed::Pool<Source>;
@@ -39,6 +42,7 @@ pub(super) struct Source(Arc<Inner>);
 
 struct Inner {
     dialer: Dialer,
+    patience: Duration,
     /// How long a connection may take to answer that it is alive.
     response_timeout: Duration,
     /// Connections made earlier are not used any more.
@@ -53,10 +57,16 @@ struct Inner {
 type Common = Shared<BoxFuture<'static, RedisResult<Pooled>>>;
 
 impl Source {
-    pub(super) fn new(dialer: Dialer, response_timeout: Duration, spares_max: usize) -> Self {
-        let (spares, common) = Default::default();
-        let valid_from = Mutex::new(Instant::now());
-        Self(Arc::new(Inner { dialer, response_timeout, valid_from, spares, spares_max, common }))
+    pub(super) fn new(dialer: Dialer, connect: Duration, response: Duration, spares_max: usize) -> Self {
+        Self(Arc::new(Inner {
+            dialer,
+            patience: PATIENCE.max(connect),
+            response_timeout: response,
+            valid_from: Mutex::new(Instant::now()),
+            spares: Mutex::default(),
+            spares_max,
+            common: Mutex::default(),
+        }))
     }
 
     /// Lets no connection made before `moment` be used again.
@@ -86,7 +96,7 @@ impl Source {
 
     async fn dial(&self) -> RedisResult<Pooled> {
         let made = Instant::now();
-        let dialled = timeout(PATIENCE, self.0.dialer.dial()).await;
+        let dialled = timeout(self.0.patience, self.0.dialer.dial()).await;
         let connection = dialled.unwrap_or_else(|_| Err(silent()))?;
         Ok(Pooled { connection, made })
     }
@@ -159,11 +169,6 @@ impl Manager for Source {
         }
         self.revive(&mut pooled.connection).await.map_err(RecycleError::Backend)
     }
-}
-
-/// Takes a connection out of its pool for good.
-pub(super) fn discard(pooled: Object<Source>) {
-    drop(Object::take(pooled));
 }
 
 fn silent() -> RedisError {
