@@ -171,6 +171,22 @@ async fn master_named_by_sentinels_keeps_the_contract() {
 }
 
 #[tokio::test]
+async fn credentials_and_database_behind_sentinels_are_the_masters() {
+    let Some(program) = program() else { return };
+    let watched = Watched::start(&program).await;
+    // This user may not even ask for the role.
+    watched.master.tell(&["ACL", "SETUSER", "me", "on", ">secret", "allkeys", "allcommands", "-role"]).await;
+    let url = watched.url().replace("://", "://me:secret@") + "/3";
+
+    let store = patient(&url).build().unwrap();
+
+    store_contract(&store).await;
+    store.put(&key("third database"), "x".into(), PutOptions::new()).await.unwrap();
+    let keyspace: String = watched.master.ask(::redis::cmd("INFO").arg("keyspace")).await.unwrap();
+    assert!(keyspace.contains("db3:") && !keyspace.contains("db0:"), "{keyspace}");
+}
+
+#[tokio::test]
 async fn service_that_no_sentinel_knows_is_unavailable() {
     let Some(program) = program() else { return };
     let watched = Watched::start(&program).await;

@@ -126,7 +126,8 @@ impl RedisStore {
             None => {}
         }
         if !served && self.0.shards.all_shut() {
-            // Without nodes to talk to, the client of a Cluster would look for them without a rest.
+            // The client of a Cluster that was rebuilding its map of slots when the last node went would go on
+            // trying without a rest.
             self.0.pool.retain(|_, _| false);
             self.0.pool.manager().forget();
         }
