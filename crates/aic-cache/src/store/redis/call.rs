@@ -150,6 +150,6 @@ impl RedisStore {
 
 #[derive(Debug, thiserror::Error)]
 #[error("left alone for {} ms more after repeated failures", pause.as_millis())]
-struct LeftAlone {
+pub(super) struct LeftAlone {
     pause: Duration,
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::{runtime::Handle, time::sleep};
 
-use super::{LeftAlone, RedisStore, scripts::Script, ttl_ms};
+use super::{RedisStore, call::LeftAlone, scripts::Script, ttl_ms};
 use crate::{Error, Fence, Fingerprint, Leases, Put, Result, store::size};
 
 /// `KEYS`: lease, fence. `ARGV`: time to live in ms, a number of this attempt's own. Answers with the fence of the new
