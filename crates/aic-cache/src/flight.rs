@@ -39,7 +39,7 @@ struct Flight<V, P> {
 #[derive(Debug)]
 enum State<V, P> {
     Open,
-    Live(Invitation<P>),
+    Live(Invitation<P>, Arc<AtomicU64>),
     Landed(V, SystemTime),
     Dissolved,
 }
@@ -91,8 +91,9 @@ impl<V: Clone, P: Clone> Flights<V, P> {
         match &*state {
             State::Landed(value, at) => return Turn::Landed(value.clone(), *at),
             State::Dissolved => return Turn::Alone,
-            State::Live(invitation) => {
+            State::Live(invitation, joined) => {
                 if let Some(tee) = invitation.accept() {
+                    joined.fetch_add(1, Ordering::Relaxed);
                     return Turn::Live(tee);
                 }
                 // Everybody who read the stream has left before its end.
@@ -100,7 +101,7 @@ impl<V: Clone, P: Clone> Flights<V, P> {
             }
             State::Open => {}
         }
-        Turn::Lead(Lead { state: Some(state), seat })
+        Turn::Lead(Lead { state: Some(state), joined: Arc::default(), seat })
     }
 }
 
@@ -109,13 +110,20 @@ impl<V: Clone, P: Clone> Flights<V, P> {
 pub(crate) struct Lead<V, P> {
     // Declared first, so that the line moves on before the seat is given up. `None` once the flight is live.
     state: Option<OwnedMutexGuard<State<V, P>>>,
+    joined: Arc<AtomicU64>,
     seat: Seat<V, P>,
 }
 
 impl<V, P> Lead<V, P> {
     /// Takes the doors out, to be opened when there is a stream to join.
     pub(crate) fn doors(&mut self) -> Option<Doors<V, P>> {
-        self.state.take().map(Doors)
+        let joined = self.joined.clone();
+        self.state.take().map(|state| Doors { state, joined })
+    }
+
+    /// How many have joined the stream so far.
+    pub(crate) fn joined(&self) -> u64 {
+        self.joined.load(Ordering::Relaxed)
     }
 
     /// Hands `value` to everybody in line. Those who come while the returned flight is held still get it.
@@ -137,12 +145,15 @@ impl<V, P> Lead<V, P> {
 
 /// The doors of a flight whose leader streams. Dropped closed, the next in line leads.
 #[derive(Debug)]
-pub(crate) struct Doors<V, P>(OwnedMutexGuard<State<V, P>>);
+pub(crate) struct Doors<V, P> {
+    state: OwnedMutexGuard<State<V, P>>,
+    joined: Arc<AtomicU64>,
+}
 
 impl<V, P: Clone> Doors<V, P> {
     /// Lets everybody in line, and all who come later, join `tee`.
     pub(crate) fn open(mut self, tee: &Tee<P>) {
-        *self.0 = State::Live(tee.invitation());
+        *self.state = State::Live(tee.invitation(), self.joined);
     }
 }
 

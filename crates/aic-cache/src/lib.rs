@@ -53,7 +53,7 @@ pub use clock::{Clock, SystemClock};
 pub use error::{BoxError, Error, Result};
 pub use fingerprint::{Fingerprint, Tenant};
 pub use refusal::Refusal;
-pub use stats::{CacheStats, Misses, NotStored, Saved, Worth};
+pub use stats::{CacheStats, Latencies, Latency, Misses, NotStored, Saved, Worth};
 pub use store::{
     EpochLog, Epochs, Fence, Found, Leases, MemoryStore, Put, PutOptions, Shared, Store, TierStats, Tiered,
 };

@@ -1,6 +1,6 @@
 //! Who computes, and who waits for whom.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, de::DeserializeOwned};
 use tracing::debug;
@@ -8,13 +8,16 @@ use tracing::debug;
 use super::{
     Begin, Cache, CacheControl, Hit, LeadGuard, MissReason,
     lease::HeldLease,
-    look::{COALESCED, Known, Miss},
+    look::{Known, Miss, NOTHING},
 };
 use crate::{
     Fingerprint,
     entry::Outcome,
     flight::{Lead, Turn},
 };
+
+/// The tier of an answer that another caller was computing.
+const COALESCED: &str = "coalesced";
 
 /// How often another process' answer is looked for: first, and at most.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(100));
@@ -41,55 +44,69 @@ where
     /// Dropping the future gives up the place in line and has no other effect.
     pub async fn begin(&self, key: &Fingerprint, control: &CacheControl) -> Begin<V, P> {
         let landed = self.inner.flights.landed();
-        let miss = match self.look(key, control).await {
-            Ok(known) => return self.known(known),
-            Err(miss) => miss,
+        let (miss, elapsed) = match self.look(key, control).await {
+            (Ok(known), elapsed) => return self.known(known, elapsed),
+            (Err(miss), elapsed) => (miss, elapsed),
         };
         if control.no_cache || control.no_store {
-            return Begin::Lead(self.alone(key, control, miss.reason));
+            return Begin::Lead(self.alone(key, control, miss.reason, elapsed));
         }
         let settings = &self.inner.settings;
         let (reason, stale) = match miss {
             Miss { past: Some((hit, past)), .. } if past < settings.stale_while_revalidate => {
-                return self.renew(key, control, hit).await;
+                return self.renew(key, control, hit, elapsed).await;
             }
             Miss { reason, past } => {
                 (reason, past.filter(|(_, past)| *past < settings.stale_if_error).map(|(hit, _)| hit))
             }
         };
         match self.inner.flights.board(key).await {
-            Turn::Landed(value, at) => {
-                let age = self.inner.clock.wall().duration_since(at).unwrap_or_default();
-                self.known(Known::new(Hit { value, age, tier: COALESCED, stale: false }))
-            }
-            Turn::Live(tee) => {
-                self.inner.counters.followed();
-                Begin::Follow(tee)
-            }
-            Turn::Alone => Begin::Lead(self.alone(key, control, reason)),
+            Turn::Landed(value, at) => self.landed(value, at),
+            Turn::Live(tee) => Begin::Follow(tee),
+            Turn::Alone => Begin::Lead(self.alone(key, control, reason, elapsed)),
             Turn::Lead(lead) => {
                 // Somebody may have stored the answer between our look and our turn.
                 if self.inner.flights.landed() != landed
-                    && let Ok(known) = self.look(key, control).await
+                    && let (Ok(known), elapsed) = self.look(key, control).await
                 {
-                    return self.known(known);
+                    return self.known(known, elapsed);
                 }
-                self.lead(key, control, reason, lead, stale).await
+                self.lead(key, control, (reason, elapsed), lead, stale).await
             }
         }
     }
 
-    fn known(&self, known: Known<V>) -> Begin<V, P> {
-        match self.counted(known) {
+    fn known(&self, known: Known<V>, elapsed: Duration) -> Begin<V, P> {
+        match self.counted(known, elapsed) {
+            Known::Answer(hit) => Begin::Hit(hit),
+            Known::Refusal(hit) => Begin::Refused(hit),
+        }
+    }
+
+    /// What another caller has just computed.
+    fn landed(&self, outcome: Outcome<V>, at: SystemTime) -> Begin<V, P> {
+        let age = self.inner.clock.wall().duration_since(at).unwrap_or_default();
+        let worth = match &outcome {
+            Outcome::Value(value) => self.worth(value),
+            Outcome::Refused(_) => NOTHING,
+        };
+        self.inner.counters.coalesced(worth);
+        match Known::new(Hit { value: outcome, age, tier: COALESCED, stale: false }) {
             Known::Answer(hit) => Begin::Hit(hit),
             Known::Refusal(hit) => Begin::Refused(hit),
         }
     }
 
     /// Gives a stale answer, with the part of computing it anew if nobody has it.
-    async fn renew(&self, key: &Fingerprint, control: &CacheControl, stale: Hit<V>) -> Begin<V, P> {
+    async fn renew(
+        &self,
+        key: &Fingerprint,
+        control: &CacheControl,
+        stale: Hit<V>,
+        elapsed: Duration,
+    ) -> Begin<V, P> {
         self.inner.counters.stale();
-        self.count_hit(&stale);
+        self.inner.counters.hit(stale.tier, self.worth(&stale.value), elapsed);
         let Some(lead) = self.inner.flights.board_first(key) else { return Begin::Hit(stale) };
         match self.try_lease(key).await {
             Leased::Elsewhere => Begin::Hit(stale),
@@ -105,7 +122,7 @@ where
         &self,
         key: &Fingerprint,
         control: &CacheControl,
-        reason: MissReason,
+        (reason, elapsed): (MissReason, Duration),
         lead: Lead<Outcome<V>, P>,
         stale: Option<Hit<V>>,
     ) -> Begin<V, P> {
@@ -114,9 +131,9 @@ where
             let leased = self.try_lease(key).await;
             // Whoever held the lease before us has stored its answer by now.
             if !matches!(leased, Leased::Here(None))
-                && let Ok(known) = self.look(key, control).await
+                && let (Ok(known), elapsed) = self.look(key, control).await
             {
-                return self.known(known);
+                return self.known(known, elapsed);
             }
             match leased {
                 Leased::Here(lease) => break lease,
@@ -124,7 +141,7 @@ where
             }
             pause = (pause * 3 / 2).min(longest);
         };
-        self.inner.counters.miss(reason);
+        self.inner.counters.miss(reason, elapsed);
         let guard = self.guard(key, control, reason).lead(lead).lease(lease);
         Begin::Lead(match stale {
             Some(stale) => guard.or_stale(stale),
@@ -138,8 +155,9 @@ where
         key: &Fingerprint,
         control: &CacheControl,
         reason: MissReason,
+        elapsed: Duration,
     ) -> LeadGuard<V, P> {
-        self.inner.counters.miss(reason);
+        self.inner.counters.miss(reason, elapsed);
         self.guard(key, control, reason)
     }
 

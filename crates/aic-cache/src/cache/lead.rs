@@ -3,9 +3,9 @@ use std::{fmt, time::Duration};
 use futures_util::Stream;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Cache, CacheControl, Hit, MissReason, lease::HeldLease};
+use super::{Cache, CacheControl, Hit, MissReason, lease::HeldLease, look::NOTHING};
 use crate::{
-    Fingerprint, Put, Refusal, Result, Tee,
+    Fingerprint, Put, Refusal, Result, Tee, Worth,
     entry::{Outcome, Stamp},
     flight::Lead,
 };
@@ -84,8 +84,9 @@ impl<V, P> LeadGuard<V, P> {
     ///
     /// For answers that are cut short, withheld, or meant to differ from call to call.
     pub fn discard(mut self) {
-        self.cache.inner.counters.put(Put::Declined);
+        self.cache.inner.counters.put(Put::Declined, None);
         if let Some(lead) = self.lead.take() {
+            self.cache.count_followers(&lead, Worth::default());
             lead.dissolve();
         }
     }
@@ -140,6 +141,9 @@ where
     async fn land(self, outcome: Outcome<&V>) -> Result<Put> {
         let Self { cache, key, control, stamp, lead, lease, .. } = self;
         let now = cache.inner.clock.wall();
+        if let Some(lead) = &lead {
+            cache.count_followers(lead, worth(&cache, &outcome));
+        }
         // Held until the answer is stored, so that nobody computes it again in between.
         let _landing = lead.map(|lead| lead.land(owned(&outcome), now));
         let fence = lease.as_ref().map(HeldLease::fence);
@@ -148,6 +152,22 @@ where
             lease.over();
         }
         put
+    }
+}
+
+impl<V, P> Cache<V, P> {
+    /// Counts those who have read along.
+    fn count_followers(&self, lead: &Lead<Outcome<V>, P>, worth: Worth) {
+        for _ in 0..lead.joined() {
+            self.inner.counters.followed(worth);
+        }
+    }
+}
+
+fn worth<V, P>(cache: &Cache<V, P>, outcome: &Outcome<&V>) -> Worth {
+    match outcome {
+        Outcome::Value(value) => (cache.inner.settings.worth)(value),
+        Outcome::Refused(_) => NOTHING,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Looking into the store, and judging what is found.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Serialize, de::DeserializeOwned};
 use tracing::{debug, warn};
@@ -47,12 +47,32 @@ where
     V: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
     P: Clone + Send + 'static,
 {
-    /// Looks for what is fresh, without counting.
-    pub(super) async fn look(&self, key: &Fingerprint, control: &CacheControl) -> Result<Known<V>, Miss<V>> {
+    /// Looks for what is fresh, without counting, and says how long that took.
+    pub(super) async fn look(
+        &self,
+        key: &Fingerprint,
+        control: &CacheControl,
+    ) -> (Result<Known<V>, Miss<V>>, Duration) {
+        let begun = self.inner.clock.now();
+        let found = self.find(key, control, begun).await;
+        (found, self.since(begun))
+    }
+
+    /// The time since `begun`.
+    pub(super) fn since(&self, begun: Instant) -> Duration {
+        self.inner.clock.now().saturating_duration_since(begun)
+    }
+
+    async fn find(
+        &self,
+        key: &Fingerprint,
+        control: &CacheControl,
+        now: Instant,
+    ) -> Result<Known<V>, Miss<V>> {
         if control.no_cache {
             return Err(MissReason::Bypassed.into());
         }
-        self.inner.clearings.sync(self.inner.clock.now()).await;
+        self.inner.clearings.sync(now).await;
         match self.inner.store.get(key).await {
             Ok(Some(found)) => self.judge(key, &found, control),
             Ok(None) => Err(MissReason::Absent.into()),
@@ -87,21 +107,17 @@ where
         }
     }
 
-    /// Counts what is given to the caller.
-    pub(super) fn counted(&self, known: Known<V>) -> Known<V> {
+    /// Counts what is given to the caller from the store.
+    pub(super) fn counted(&self, known: Known<V>, elapsed: Duration) -> Known<V> {
+        let counters = &self.inner.counters;
         match &known {
-            Known::Answer(hit) => self.count_hit(hit),
-            Known::Refusal(_) => self.inner.counters.refused(),
+            Known::Answer(hit) => counters.hit(hit.tier, self.worth(&hit.value), elapsed),
+            Known::Refusal(hit) => {
+                counters.hit(hit.tier, NOTHING, elapsed);
+                counters.refused();
+            }
         }
         known
-    }
-
-    pub(super) fn count_hit(&self, hit: &Hit<V>) {
-        let worth = self.worth(&hit.value);
-        match hit.tier {
-            COALESCED => self.inner.counters.coalesced(worth),
-            tier => self.inner.counters.hit(tier, worth),
-        }
     }
 
     pub(super) fn worth(&self, value: &V) -> Worth {
@@ -109,5 +125,5 @@ where
     }
 }
 
-/// The tier of an answer that another caller was computing.
-pub(super) const COALESCED: &str = "coalesced";
+/// What a refusal would have cost.
+pub(super) const NOTHING: Worth = Worth { tokens: Some(0), nano_usd: Some(0) };

@@ -9,7 +9,7 @@ mod lead;
 mod lease;
 mod look;
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 use tracing::{debug, warn};
@@ -70,7 +70,7 @@ impl<V> Cache<V> {
 impl<V, P> Cache<V, P> {
     /// What this cache has done so far, and how full its store is.
     pub fn stats(&self) -> CacheStats {
-        self.inner.counters.snapshot()
+        CacheStats { tiers: self.inner.store.tiers(), ..self.inner.counters.snapshot() }
     }
 
     /// Forgets the answer to `key`.
@@ -114,12 +114,12 @@ where
     /// Dropping the future has no effect.
     pub async fn lookup(&self, key: &Fingerprint, control: &CacheControl) -> Lookup<V> {
         match self.look(key, control).await {
-            Ok(known) => match self.counted(known) {
+            (Ok(known), elapsed) => match self.counted(known, elapsed) {
                 Known::Answer(hit) => Lookup::Hit(hit),
                 Known::Refusal(hit) => Lookup::Refused(hit),
             },
-            Err(miss) => {
-                self.inner.counters.miss(miss.reason);
+            (Err(miss), elapsed) => {
+                self.inner.counters.miss(miss.reason, elapsed);
                 Lookup::Miss(miss.reason)
             }
         }
@@ -182,7 +182,7 @@ where
                 Begin::Hit(hit) => return Ok(Answer::Hit(hit)),
                 Begin::Lead(guard) => break guard,
                 Begin::Renew(stale, guard) => break guard.or_stale(stale),
-                Begin::Refused(_) => break self.alone(key, control, MissReason::Bypassed),
+                Begin::Refused(_) => break self.alone(key, control, MissReason::Bypassed, Duration::ZERO),
                 // What comes of the stream is in the store when it is over.
                 Begin::Follow(mut stream) => while stream.next().await.is_some() {},
             }
@@ -211,11 +211,13 @@ where
         stamp: Stamp,
         fence: Option<Fence>,
     ) -> Result<Put> {
-        let put = match control.no_store {
-            true => Put::Declined,
-            false => self.write(key, outcome, control, stamp, fence).await?,
-        };
-        self.inner.counters.put(put);
+        if control.no_store {
+            self.inner.counters.put(Put::Declined, None);
+            return Ok(Put::Declined);
+        }
+        let begun = self.inner.clock.now();
+        let put = self.write(key, outcome, control, stamp, fence).await?;
+        self.inner.counters.put(put, Some(self.since(begun)));
         Ok(put)
     }
 
@@ -264,7 +266,7 @@ impl<V, P> fmt::Debug for Cache<V, P> {
 }
 
 /// `ttl` times a factor between 0.9 and 1.1 that depends on `key` alone.
-fn spread(ttl: std::time::Duration, key: &Fingerprint) -> std::time::Duration {
+fn spread(ttl: Duration, key: &Fingerprint) -> Duration {
     let [a, b, ..] = *key.as_bytes();
     let position = u32::from(u16::from_be_bytes([a, b])); // 0–65535
     ttl / 10 * 9 + (ttl / 5 / 65535).saturating_mul(position)

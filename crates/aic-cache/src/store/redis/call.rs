@@ -143,7 +143,7 @@ impl RedisStore {
         texts.find(|text| text.starts_with(self.0.prefix.as_bytes()))
     }
 
-    fn unavailable(&self, source: impl Into<BoxError>) -> Error {
+    pub(super) fn unavailable(&self, source: impl Into<BoxError>) -> Error {
         Error::Unavailable { store: format!("redis at {}", self.0.address), source: source.into() }
     }
 }
