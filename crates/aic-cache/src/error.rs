@@ -50,6 +50,14 @@ pub enum Error {
         /// Why.
         source: BoxError,
     },
+    /// A line of a text is no prompt.
+    #[error("line {number} is no prompt")]
+    Line {
+        /// Its number, from 1.
+        number: u64,
+        /// Why.
+        source: BoxError,
+    },
     /// Two vectors that should be compared do not have the same length.
     #[error("a query of {query} dimensions cannot be compared with a vector of {vector}")]
     Dimensions {

@@ -27,6 +27,7 @@
 //! - [`Store`]: the door behind which bytes are kept; [`MemoryStore`], `RedisStore` (feature `redis`) and
 //!   [`Tiered`] stand behind it.
 //! - [`Cache`]: typed answers with freshness, single-flight and statistics. For streams see [`Cache::begin`].
+//! - [`warm`]: filling a cache ahead of its use, within a budget.
 //! - `semantic` (feature `semantic`): vectors of texts and exact search among them.
 //! - `testing` (feature `testing`): the contract every store keeps, for those who write their own.
 
@@ -45,6 +46,7 @@ mod tag;
 mod tee;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod warm;
 
 pub use cache::{
     Answer, Begin, Cache, CacheBuilder, CacheControl, Computed, Hit, LeadGuard, Lookup, MissReason,

@@ -8,8 +8,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-pub(crate) use self::counters::Counters;
 pub use self::sketch::Latency;
+pub(crate) use self::{
+    counters::Counters,
+    table::{dollars, duration, grouped},
+};
 use crate::TierStats;
 
 /// What a [`Cache`](crate::Cache) has done since it was built. A snapshot; counts only grow.

@@ -149,7 +149,7 @@ fn bytes(bytes: u64) -> String {
 /// To the cent, or finer where that would say too little: `$12.30`, `$0.0123`.
 pub(crate) fn dollars(nano_usd: u64) -> String {
     let dollars = nano_usd as f64 / 1e9;
-    let decimals = if dollars < 1.0 { 4 } else { 2 };
+    let decimals = if (1..1_000_000_000).contains(&nano_usd) { 4 } else { 2 };
     format!("${dollars:.decimals$}")
 }
 
@@ -240,6 +240,6 @@ tiers     memory    322.3 KiB of 64.0 MiB, 71 entries, 1,004 evicted";
 
         assert_eq!(times.map(duration), ["0 ns", "85 ns", "1.23 µs", "45.6 ms", "789 ms", "12.0 s"]);
         assert_eq!([0, 1023, 1536, 3 << 30].map(bytes), ["0 B", "1023 B", "1.5 KiB", "3.0 GiB"]);
-        assert_eq!([12_300_000, 12_345_000_000].map(dollars), ["$0.0123", "$12.35"]);
+        assert_eq!([0, 12_300_000, 12_346_000_000].map(dollars), ["$0.00", "$0.0123", "$12.35"]);
     }
 }
