@@ -1,5 +1,6 @@
 //! The public behaviour of the stores and of a cache over them.
 
+mod model;
 #[cfg(feature = "redis")]
 mod chaos;
 #[cfg(feature = "redis")]
