@@ -19,28 +19,45 @@ use crate::{
 
 const CORES: usize = 2;
 const TASKS: usize = 64;
-/// Hot keys; the first is asked for half of the time.
-const HOT: u32 = 64;
+const KEYS: usize = 64;
 /// Operations between two points at which a task lets another one run.
 const TURN: usize = 64;
 
+/// What tasks do.
+#[derive(Clone, Copy)]
+struct Mix {
+    name: &'static str,
+    /// How often one of the keys is asked for; the other times it is any of them.
+    hottest: f64,
+    /// How often a key is put instead of asked for.
+    puts: f64,
+}
+
+const MIXES: [Mix; 3] = [
+    Mix { name: "64 keys alike", hottest: 0.0, puts: 0.0 },
+    Mix { name: "half of one key", hottest: 0.5, puts: 0.0 },
+    Mix { name: "and 1 put in 20", hottest: 0.5, puts: 0.05 },
+];
+
 /// Prints nanoseconds per get in one thread, and million operations a second of one task in one thread beside
-/// 64 tasks in two, with nothing but gets and with a put in twenty.
+/// 64 tasks in two.
 ///
-/// Without a cache two threads do twice as much as one, if the machine is idle. With one they share a counter of
-/// readers in whatever is asked for by both. Waiting for one another would show as less than one thread does.
+/// Without a cache two threads do twice as much as one, if the machine is idle. With one they meet at the counter
+/// of readers of whatever both ask for; if they also waited for one another, they would do less than one thread.
 pub(crate) fn print(part: usize) {
-    println!("\n{:16} get p50 / p99 ns    gets: 1 task / 64 tasks (M/s)    1 put in 20: 1 / 64", "");
-    let rounds = (9 / part).max(1);
+    print!("\nM operations/s, 1 task / 64 tasks\n{:16}{:>18}", "", "get p50 / p99 ns");
+    MIXES.iter().for_each(|mix| print!("{:>24}", mix.name));
+    println!();
     for name in ["nothing"].into_iter().chain(NAMES) {
         let cache: Arc<dyn Candidate> = candidate(name, 256 << 20, 8).into();
         (0..10_000).for_each(|number| cache.put(key(number), Bytes::from(vec![1; 2048])));
         let [p50, p99] = get_ns(&*cache, 1_000_000 / part);
-        print!("{name:16} {p50:6} / {p99:<6}");
-        for puts in [0, 20] {
-            let one = median((0..rounds).map(|_| operations_per_us(&cache, 1, 1, puts)));
-            let many = median((0..rounds).map(|_| operations_per_us(&cache, CORES, TASKS, puts)));
-            print!("        {one:6.1} / {many:6.1} (x {:.2})", many / one);
+        print!("{name:16}{:>18}", format!("{p50} / {p99}"));
+        for mix in MIXES {
+            let rounds = (9 / part).max(1);
+            let one = median((0..rounds).map(|_| operations_per_us(&cache, 1, 1, mix)));
+            let many = median((0..rounds).map(|_| operations_per_us(&cache, CORES, TASKS, mix)));
+            print!("{:>24}", format!("{one:.1} / {many:.1} (x {:.2})", many / one));
         }
         println!();
     }
@@ -77,34 +94,42 @@ fn median(figures: impl Iterator<Item = f64>) -> f64 {
     figures[figures.len() / 2]
 }
 
-/// How many operations a microsecond `tasks` tasks carry out in `threads` threads, on a few hot keys.
-fn operations_per_us(cache: &Arc<dyn Candidate>, threads: usize, tasks: usize, puts: usize) -> f64 {
+/// How many operations a microsecond `tasks` tasks carry out in `threads` threads.
+fn operations_per_us(cache: &Arc<dyn Candidate>, threads: usize, tasks: usize, mix: Mix) -> f64 {
     let runtime =
         runtime::Builder::new_multi_thread().worker_threads(threads).build().expect("threads start");
-    let span = Duration::from_millis(50);
+    let scripts: Vec<_> = (0..tasks as u64).map(|seed| script(seed, mix)).collect();
     let started = Instant::now();
-    let workers =
-        (0..tasks).map(|seed| runtime.spawn(work(cache.clone(), seed as u64, started + span, puts)));
-    let done: usize =
-        runtime.block_on(join_all(workers.collect::<Vec<_>>())).into_iter().map(|n| n.unwrap_or(0)).sum();
+    let end = started + Duration::from_millis(50);
+    let workers: Vec<_> =
+        scripts.into_iter().map(|script| runtime.spawn(work(cache.clone(), script, end))).collect();
+    let done: usize = runtime.block_on(join_all(workers)).into_iter().map(|n| n.expect("no panics")).sum();
     done as f64 / started.elapsed().as_secs_f64() / 1e6
 }
 
-async fn work(cache: Arc<dyn Candidate>, seed: u64, end: Instant, puts: usize) -> usize {
+/// Keys, and whether they are put.
+fn script(seed: u64, mix: Mix) -> Vec<(Fingerprint, bool)> {
     let mut random = StdRng::seed_from_u64(seed);
-    let keys: Vec<Fingerprint> = (0..HOT).map(key).collect();
-    let script: Vec<usize> =
-        (0..4096).map(|_| if random.random() { 0 } else { random.random_range(0..keys.len()) }).collect();
+    let keys: Vec<Fingerprint> = (0..KEYS as u32).map(key).collect();
+    let mut step = || {
+        let number = if random.random_bool(mix.hottest) { 0 } else { random.random_range(0..KEYS) };
+        (keys[number], random.random_bool(mix.puts))
+    };
+    (0..1024).map(|_| step()).collect()
+}
+
+async fn work(cache: Arc<dyn Candidate>, script: Vec<(Fingerprint, bool)>, end: Instant) -> usize {
+    let mut steps = script.iter().cycle();
     let mut done = 0;
     while Instant::now() < end {
-        for _ in 0..TURN {
-            let key = keys[script[done % script.len()]];
-            done += 1;
-            match puts {
-                puts if puts > 0 && done % puts == 0 => cache.put(key, Bytes::from_static(&[1; 2048])),
-                _ => drop(black_box(cache.get(&key))),
+        for (key, put) in steps.by_ref().take(TURN) {
+            if *put {
+                cache.put(*key, Bytes::from_static(&[1; 2048]));
+            } else {
+                drop(black_box(cache.get(key)));
             }
         }
+        done += TURN;
         yield_now().await;
     }
     done
