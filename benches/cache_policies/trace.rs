@@ -56,7 +56,7 @@ pub(crate) fn all(part: usize) -> Vec<Trace> {
 }
 
 /// Between 0.5 and 64 KB: the logarithm is normal about 4 KB, one standard deviation a factor of e.
-fn size(key: u32) -> u32 {
+pub(crate) fn size(key: u32) -> u32 {
     let mut random = StdRng::seed_from_u64(u64::from(key));
     let normal: f64 = (0..12).map(|_| random.random::<f64>()).sum::<f64>() - 6.0;
     (4096.0 * normal.exp()).clamp(512.0, 65536.0) as u32
