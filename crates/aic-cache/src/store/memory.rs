@@ -25,19 +25,20 @@ const SHARDS_MAX: u64 = 64;
 const HOT_SHARE: f64 = 31.0 / 32.0;
 
 /// For so many bytes of capacity the store remembers one entry that it dropped, to keep it for longer if it comes
-/// back. Twice quick_cache's number: it costs half a point of hits where popularity never changes, and wins one
+/// back. Twice quick_cache's number: it costs half a point of hits where popularity never changes, and wins up
 /// to two where it does (`docs/performance.md`).
 const BYTES_PER_GHOST: u64 = 4096;
 
 /// Entries in the memory of this process, up to a number of bytes.
 ///
 /// When the store is full, entries that were not asked for again go first (Clock-PRO, as in the crate quick_cache:
-/// [Jiang, Chen and Zhang 2005](https://www.usenix.org/legacy/event/usenix05/tech/general/full_papers/jiang/jiang.pdf)),
+/// [Jiang, Chen and Zhang 2005](https://www.usenix.org/legacy/events/usenix05/tech/general/full_papers/jiang/jiang.pdf)),
 /// so questions asked once do not push out popular ones.
 ///
-/// Each entry counts with its bytes and 210 more, the most that it was measured to cost. Beside that the store
-/// remembers fingerprints of dropped entries, in at most 3 % of its capacity. A store of 16 MiB or more is split
-/// into up to 64 parts of at least 8 MiB; an entry may take 31/32 of a part.
+/// Each entry counts with its bytes and 210 more, the most that it was measured to cost. What the store remembers
+/// of dropped entries (3 % of the capacity at most) and the allocator's gaps come on top: a full store of 64 MiB
+/// was seen to take 70. A store of 16 MiB or more is split into up to 64 parts of at least 8 MiB; an entry may take
+/// 31/32 of a part.
 ///
 /// An entry whose time is over is never found. It is taken out when it is asked for or room is needed, not
 /// earlier: there is no task in the background. Nothing waits: every future of this store is ready at once. Time
