@@ -136,7 +136,7 @@ impl Stage {
         match self.cache.lookup(&key(at), &CacheControl::new()).await {
             Lookup::Hit(hit) => self.looked(at, Some(hit.value), began),
             Lookup::Miss(MissReason::Absent) => self.looked(at, None, began),
-            Lookup::Miss(reason) => panic!("an undamaged entry within its time is a miss: {reason}"),
+            other => panic!("an undamaged entry within its time is a miss: {other:?}"),
         }
     }
 
@@ -150,6 +150,7 @@ impl Stage {
         let guard = match self.cache.begin(&key(at), &control).await {
             Begin::Hit(hit) => return self.looked(at, Some(hit.value), began),
             Begin::Lead(guard) => guard,
+            other => panic!("nothing is refused, stale or streamed: {other:?}"),
         };
         for _ in 0..yields {
             yield_now().await;
