@@ -175,7 +175,7 @@ async fn server_that_is_killed_and_comes_back_costs_misses_only() {
     let mut load = Load::begin(&server.url()).await;
 
     load.mark("killed");
-    server.kill();
+    server.kill().await;
     sleep(WHILE).await;
     load.mark("restarted");
     server.restart().await;
@@ -191,10 +191,10 @@ async fn server_that_stands_still_costs_misses_only() {
     let mut load = Load::begin(&server.url()).await;
 
     load.mark("paused");
-    server.pause();
+    server.pause().await;
     sleep(WHILE).await;
     load.mark("resumed");
-    server.resume();
+    server.resume().await;
 
     soon("paused", "hits", load.until_hits().await);
     load.end("paused").await;
@@ -245,7 +245,7 @@ async fn sentinels_new_master_is_found_after_the_old_one_died() {
     let mut load = Load::begin(&watched.url()).await;
 
     load.mark("master killed");
-    watched.master.kill();
+    watched.master.kill().await;
     let promoted = watched.until_failed_over().await;
     load.mark("promoted");
 
@@ -262,13 +262,13 @@ async fn sentinels_new_master_is_found_while_the_old_one_stands_still() {
     let mut load = Load::begin(&watched.url()).await;
 
     load.mark("master and a Sentinel paused");
-    watched.sentinel().pause();
-    watched.master.pause();
+    watched.sentinel().pause().await;
+    watched.master.pause().await;
     watched.until_failed_over().await;
     load.mark("promoted");
     soon("sentinel, paused", "stores", load.until_stores().await);
     load.mark("resumed");
-    watched.master.resume();
+    watched.master.resume().await;
 
     soon("sentinel, paused", "hits", load.until_hits().await);
     load.end("sentinel, paused").await;
@@ -281,14 +281,14 @@ async fn clusters_replica_takes_over_and_the_other_masters_stay_in_use() {
     let mut load = Load::begin(&cluster.url()).await;
 
     load.mark("a master killed");
-    cluster.masters[0].kill();
+    cluster.masters[0].kill().await;
     let promoted = cluster.until_failed_over(&[0]).await;
     load.mark("promoted");
 
     println!("cluster: promoted after {promoted:.0?}");
     soon("cluster", "all slots", until_all_shards(&load.far).await);
     load.mark("another one paused");
-    cluster.masters[1].pause();
+    cluster.masters[1].pause().await;
     cluster.until_failed_over(&[0, 1]).await;
     load.mark("promoted, too");
 

@@ -14,7 +14,10 @@ use ::redis::{
     Client, Cmd, FromRedisValue, RedisResult, ToRedisArgs, Value, aio::MultiplexedConnection, cmd,
 };
 use tempfile::TempDir;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
 
 /// The other ends of links between nodes listen this much higher.
 const BUS: u16 = 10_000;
@@ -112,42 +115,50 @@ impl Server {
     }
 
     /// Ends it at once, as a crash would.
-    pub(crate) fn kill(&self) {
-        self.signal("KILL");
+    pub(crate) async fn kill(&self) {
+        self.signal("KILL").await;
     }
 
     /// Lets it stand still with its connections open.
-    pub(crate) fn pause(&self) {
-        self.signal("STOP");
+    pub(crate) async fn pause(&self) {
+        self.signal("STOP").await;
     }
 
-    pub(crate) fn resume(&self) {
-        self.signal("CONT");
+    pub(crate) async fn resume(&self) {
+        self.signal("CONT").await;
     }
 
-    /// Starts it again on the same port, empty.
+    /// Starts it again on the same port, empty. It must have been killed.
     pub(crate) async fn restart(&mut self) {
-        self.stop();
-        (self.keeper, self.pid) = keep(&self.program, &self.arguments);
+        let (program, arguments) = (self.program.clone(), self.arguments.clone());
+        let started = spawn_blocking(move || keep(&program, &arguments)).await;
+        let (keeper, pid) = started.expect("starting does not panic");
+        let ended = std::mem::replace(&mut self.keeper, keeper);
+        self.pid = pid;
+        spawn_blocking(move || dismiss(ended)).await.expect("ending does not panic");
         self.wait_until_up().await;
     }
 
-    fn signal(&self, name: &str) {
+    /// On a thread of its own: those that are measured must not wait for this.
+    async fn signal(&self, name: &'static str) {
         let pid = self.pid.to_string();
-        let status = Command::new("kill").args(["-s", name, &pid]).status().expect("there is a kill command");
-        assert!(status.success(), "kill -{name} {pid}");
-    }
-
-    fn stop(&mut self) {
-        drop(self.keeper.stdin.take());
-        self.keeper.wait().expect("the keeper is our child");
+        let sent = spawn_blocking(move || Command::new("kill").args(["-s", name, &pid]).status()).await;
+        let status = sent.expect("waiting does not panic").expect("there is a kill command");
+        assert!(status.success(), "kill -s {name}");
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.stop();
+        drop(self.keeper.stdin.take());
+        // Without this it would stay a zombie; there is nothing to do about an error.
+        let _ = self.keeper.wait();
     }
+}
+
+fn dismiss(mut keeper: Child) {
+    drop(keeper.stdin.take());
+    keeper.wait().expect("the keeper is our child");
 }
 
 fn keep(program: &Path, arguments: &[String]) -> (Child, u32) {
@@ -188,7 +199,9 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) async fn start(program: &Path, with_replicas: bool) -> Self {
-        let options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"];
+        // Short where a failover is waited for; else long enough for a machine that has other things to do.
+        let patience = if with_replicas { "1500" } else { "10000" };
+        let options = ["--cluster-enabled", "yes", "--cluster-node-timeout", patience];
         let mut servers = Vec::new();
         for _ in 0..if with_replicas { 6 } else { 3 } {
             servers.push(Server::start_with(program, &options).await);
