@@ -24,8 +24,8 @@
 //! ```
 //!
 //! - [`Fingerprint`] and [`Tenant`]: what an answer depends on, and on whose behalf it is kept.
-//! - [`Store`]: the door behind which bytes are kept; [`MemoryStore`], `RedisStore` (feature `redis`) and
-//!   [`Tiered`] stand behind it.
+//! - [`Store`]: the door behind which bytes are kept; [`MemoryStore`], `DiskStore` (feature `disk`),
+//!   `RedisStore` (feature `redis`) and [`Tiered`] stand behind it.
 //! - [`Cache`]: typed answers with freshness, single-flight and statistics. For streams see [`Cache::begin`].
 //! - [`warm`]: filling a cache ahead of its use, within a budget.
 //! - `semantic` (feature `semantic`): vectors of texts and exact search among them.
@@ -56,6 +56,8 @@ pub use error::{BoxError, Error, Result};
 pub use fingerprint::{Fingerprint, Tenant};
 pub use refusal::Refusal;
 pub use stats::{CacheStats, Latencies, Latency, Misses, NotStored, Saved, Worth};
+#[cfg(feature = "disk")]
+pub use store::{DiskStore, DiskStoreBuilder};
 pub use store::{
     EpochLog, Epochs, Fence, Found, Leases, MemoryStore, Put, PutOptions, Shared, Store, TierStats, Tiered,
 };

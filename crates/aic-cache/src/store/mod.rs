@@ -1,5 +1,7 @@
 //! The door behind which bytes are kept, and the places that stand behind it.
 
+#[cfg(feature = "disk")]
+mod disk;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
@@ -12,6 +14,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde::Serialize;
 
+#[cfg(feature = "disk")]
+pub use self::disk::{DiskStore, DiskStoreBuilder};
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisStore, RedisStoreBuilder};
 pub use self::{

@@ -5,6 +5,8 @@ mod model;
 mod chaos;
 #[cfg(feature = "redis")]
 mod processes;
+#[cfg(feature = "disk")]
+mod disk;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "redis")]
