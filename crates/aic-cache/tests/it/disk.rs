@@ -347,7 +347,7 @@ async fn flipped_bits_and_cut_files_open_or_are_put_aside_and_never_lie() {
     let mut random = proptest::test_runner::TestRng::deterministic_rng(Default::default());
     let (mut found, mut aside) = (0, 0);
 
-    for round in 0..60 {
+    for round in 0..25 {
         let folder = TempDir::new().unwrap();
         fs::write(file(folder.path()), damaged(&bytes, round, &mut random)).unwrap();
         let store = DiskStore::open(folder.path()).unwrap();

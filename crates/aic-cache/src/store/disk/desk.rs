@@ -11,7 +11,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::oneshot;
-use tracing::warn;
+use tracing::{debug, info, warn};
 
 use super::{
     TIER,
@@ -59,7 +59,7 @@ impl Desk {
             used: Used::default(),
             evictions: AtomicU64::new(0),
         };
-        desk.open_file()?;
+        desk.open_file(true)?;
         Ok(desk)
     }
 
@@ -77,11 +77,18 @@ impl Desk {
                 found.map_or_else(|| self.mourn(key, birth(&record)), |record| self.judge(key, record))
             })),
             Err(trouble) => {
-                self.queue.lock().report(trouble.clone(), Instant::now());
-                self.work.notify_one();
+                self.report(&trouble);
                 Err(trouble)
             }
         }
+    }
+
+    /// Has the writer open the file afresh.
+    fn report(&self, trouble: &Trouble) {
+        if self.queue.lock().report(trouble.clone(), Instant::now()) {
+            self.warn(trouble, "the cache's file cannot be read");
+        }
+        self.work.notify_one();
     }
 
     /// The entry of `key`, if the clock allows.
@@ -206,7 +213,7 @@ impl Desk {
         if let Some(trouble) = reported {
             self.abandon_file(&trouble);
         }
-        let file = self.file().map_or_else(|| self.open_file(), Ok)?;
+        let file = self.file().map_or_else(|| self.open_file(false), Ok)?;
         file.write(batch, self.capacity_bytes, self.wall.now_ms(), &self.used)
     }
 
@@ -215,21 +222,24 @@ impl Desk {
         if let Some(epochs) = &written.epochs {
             *self.epochs.lock() = Arc::new(epochs.clone());
         }
-        self.queue.lock().written();
+        if self.queue.lock().written() {
+            info!(file = %self.path.display(), "the cache's file is in order again");
+        }
     }
 
     /// Keeps what could not be written for later, and opens the file afresh so that it can be read meanwhile.
     fn recover(&self, trouble: &Trouble) {
-        self.warn(trouble, "the cache's file cannot be written");
-        self.queue.lock().failed(trouble.clone(), Instant::now());
+        if self.queue.lock().failed(trouble.clone(), Instant::now()) {
+            self.warn(trouble, "the cache's file cannot be written");
+        }
         self.abandon_file(trouble);
-        if let Err(error) = self.open_file() {
-            self.warn(&error, "the cache's file cannot be opened");
+        if let Err(error) = self.open_file(false) {
+            debug!(file = %self.path.display(), error = &error as &dyn Error, "the cache's file cannot be opened");
         }
     }
 
-    fn open_file(&self) -> Result<Arc<File>, Trouble> {
-        let mut file = File::open(&self.path)?;
+    fn open_file(&self, strange: bool) -> Result<Arc<File>, Trouble> {
+        let mut file = File::open(&self.path, strange)?;
         let evicted = file.fit(&self.path, self.capacity_bytes, self.wall.now_ms(), &self.used)?;
         self.evictions.fetch_add(evicted, Relaxed);
         *self.epochs.lock() = Arc::new(file.epochs()?);
@@ -282,7 +292,7 @@ impl Desk {
                 next
             }
             Err(trouble) => {
-                self.queue.lock().report(trouble, Instant::now());
+                self.report(&trouble);
                 place
             }
         }

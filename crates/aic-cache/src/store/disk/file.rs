@@ -20,7 +20,7 @@ use crate::{Epochs, Fingerprint};
 /// The version of what is kept in the tables.
 const FORMAT: u64 = 1;
 /// Bytes of the file that redb keeps in memory; the operating system keeps more.
-const MEMORY_BYTES: usize = 32 << 20;
+const MEMORY_BYTES: usize = 64 << 20;
 /// Files put aside; the last one is replaced from then on.
 const ASIDE_MAX: u32 = 8;
 
@@ -43,23 +43,33 @@ pub(super) struct File {
 
 impl File {
     /// Opens the file at `path` and makes it if need be. A damaged one is put aside and a new one begun.
-    pub(super) fn open(path: &Path) -> Result<Self, Trouble> {
-        match Self::open_once(path) {
+    ///
+    /// redb verifies a page when it writes it down, not when it reads it, and a damaged one can make it panic in a
+    /// destructor, which ends the process. So a `strange` file, one that this process has not had open, is
+    /// read once from end to end against its checksums.
+    pub(super) fn open(path: &Path, strange: bool) -> Result<Self, Trouble> {
+        match Self::open_once(path, strange) {
             Err(Trouble::Damaged(reason)) => {
                 put_aside(path, &reason)?;
-                Self::open_once(path)
+                Self::open_once(path, false)
             }
             other => other,
         }
     }
 
-    fn open_once(path: &Path) -> Result<Self, Trouble> {
+    fn open_once(path: &Path, strange: bool) -> Result<Self, Trouble> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600); // Answers are nobody else's business.
         let file = options.open(path)?;
-        guard(|| Self::of(Database::builder().set_cache_size(MEMORY_BYTES).create_file(file)?))
+        guard(|| {
+            let mut database = Database::builder().set_cache_size(MEMORY_BYTES).create_file(file)?;
+            if strange && !database.check_integrity()? {
+                warn!(file = %path.display(), "the cache's file was damaged and is repaired");
+            }
+            Self::of(database)
+        })
     }
 
     fn of(database: Database) -> Result<Self, redb::Error> {

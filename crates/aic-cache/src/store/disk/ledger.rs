@@ -57,14 +57,20 @@ impl<'t> Ledger<'t> {
         for dead in &batch.dead {
             self.bury(dead)?;
         }
+        let arrivals = || batch.ops.values().map(|(arrival, _)| *arrival);
+        let (first, last) = (arrivals().min().unwrap_or(0), arrivals().max().unwrap_or(0));
+        // By key, so that each page is met once; in the order they have the places of their arrival.
         let mut ops: Vec<_> = batch.ops.iter().collect();
-        ops.sort_unstable_by_key(|(_, (arrival, _))| *arrival);
-        for (key, (_, op)) in ops {
+        ops.sort_unstable_by_key(|(key, _)| *key.as_bytes());
+        for (key, (arrival, op)) in ops {
             match op {
-                Op::Put { bytes, life } if life.ends_ms > now_ms => self.put(key, *life, bytes)?,
+                Op::Put { bytes, life } if life.ends_ms > now_ms => {
+                    self.put(key, self.next.saturating_add(arrival - first), *life, bytes)?;
+                }
                 _ => self.remove(key)?,
             }
         }
+        self.next = self.next.saturating_add(last - first + 1);
         Ok(())
     }
 
@@ -93,9 +99,9 @@ impl<'t> Ledger<'t> {
         Ok(evicted)
     }
 
-    fn put(&mut self, key: &Fingerprint, life: Life, bytes: &[u8]) -> Result<(), redb::Error> {
+    fn put(&mut self, key: &Fingerprint, birth: u64, life: Life, bytes: &[u8]) -> Result<(), redb::Error> {
         self.remove(key)?;
-        let birth = self.line_up_new(key, life)?;
+        self.order.insert(birth, (*key.as_bytes(), birth, life.ends_ms))?;
         let record = Record::encode(key, birth, life, bytes);
         self.records.insert(key.as_bytes(), &*record)?;
         self.weight = self.weight.saturating_add(weight(record.len()));
@@ -140,12 +146,7 @@ impl<'t> Ledger<'t> {
         Ok((Fingerprint::from_bytes(key), birth, ends_ms))
     }
 
-    fn line_up_new(&mut self, key: &Fingerprint, life: Life) -> Result<u64, redb::Error> {
-        let birth = self.next;
-        self.line_up(key, birth, life.ends_ms)?;
-        Ok(birth)
-    }
-
+    /// Puts the record of `key` at the end of the order.
     fn line_up(&mut self, key: &Fingerprint, birth: u64, ends_ms: u64) -> Result<(), redb::Error> {
         self.order.insert(self.next, (*key.as_bytes(), birth, ends_ms))?;
         self.next = self.next.saturating_add(1);

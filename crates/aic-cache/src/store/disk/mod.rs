@@ -55,7 +55,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// **What a call costs.** A put goes to a queue in memory, where it is found at once; if more than 32 MiB wait,
 /// the disk is too slow and the put fails with [`Error::Unavailable`] instead of waiting; what was there before
 /// stays. A hit is read on Tokio's threads for blocking work, because the disk may take its time; no
-/// call holds up the runtime. Up to 32 MiB of pages are kept in memory beside the queue.
+/// call holds up the runtime. Up to 64 MiB of pages are kept in memory beside the queue.
 ///
 /// **What is evicted.** When entries take more than the capacity, those go that have waited longest since they
 /// were put or, if they were found since, since it was last their turn (second chance, an approximation of

@@ -174,15 +174,16 @@ impl Queue {
         }
     }
 
-    /// What was taken is in the file.
-    pub(super) fn written(&mut self) {
+    /// What was taken is in the file. Returns whether that ends a trouble.
+    pub(super) fn written(&mut self) -> bool {
         self.writing = Arc::default();
         self.writing_bytes = 0;
-        self.ailing = None;
+        self.ailing.take().is_some()
     }
 
-    /// What was taken is not in the file and waits again, unless there is something newer under its key.
-    pub(super) fn failed(&mut self, trouble: Trouble, now: Instant) {
+    /// What was taken is not in the file and waits again, unless there is something newer under its key. Returns
+    /// whether that is news.
+    pub(super) fn failed(&mut self, trouble: Trouble, now: Instant) -> bool {
         for (key, op) in mem::take(&mut self.writing).iter() {
             self.waiting.entry(*key).or_insert_with(|| {
                 self.waiting_bytes += op.1.bytes();
@@ -191,13 +192,15 @@ impl Queue {
         }
         self.writing_bytes = 0;
         self.since = (!self.waiting.is_empty()).then_some(now);
-        self.ailing = Some((trouble, now + PAUSE));
+        self.ailing.replace((trouble, now + PAUSE)).is_none()
     }
 
-    /// Notes what a reader met; the writer looks into it at once.
-    pub(super) fn report(&mut self, trouble: Trouble, now: Instant) {
+    /// Notes what a reader met; the writer looks into it at once. Returns whether that is news.
+    pub(super) fn report(&mut self, trouble: Trouble, now: Instant) -> bool {
+        let is_news = self.ailing.is_none();
         self.ailing.get_or_insert_with(|| (trouble.clone(), now));
         self.met = Some(trouble);
+        is_news
     }
 
     /// What was reported about the file since it was opened.
