@@ -45,8 +45,8 @@ impl DiskStoreBuilder {
         self
     }
 
-    /// Opens the file and starts the thread that writes to it. Blocks on the disk for some milliseconds, and
-    /// for seconds if gigabytes are to be evicted.
+    /// Opens the file and starts the thread that writes to it. Blocks for as long as it takes to read the file,
+    /// one to three seconds for each GiB, and longer if gigabytes are to be evicted.
     ///
     /// # Errors
     /// [`Error::Setup`] if the folder cannot be made or written to, if the file is open elsewhere, or if the

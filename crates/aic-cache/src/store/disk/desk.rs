@@ -238,7 +238,18 @@ impl Desk {
         }
     }
 
+    /// Opens the file. A damaged one is put aside and a new one begun.
     fn open_file(&self, strange: bool) -> Result<Arc<File>, Trouble> {
+        match self.open_once(strange) {
+            Err(Trouble::Damaged(reason)) => {
+                put_aside(&self.path, &reason)?;
+                self.open_once(false)
+            }
+            other => other,
+        }
+    }
+
+    fn open_once(&self, strange: bool) -> Result<Arc<File>, Trouble> {
         let mut file = File::open(&self.path, strange)?;
         let evicted = file.fit(&self.path, self.capacity_bytes, self.wall.now_ms(), &self.used)?;
         self.evictions.fetch_add(evicted, Relaxed);
@@ -296,5 +307,103 @@ impl Desk {
                 place
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::testing::ManualClock;
+
+    const KEY: Fingerprint = Fingerprint::from_bytes([7; 32]);
+
+    fn desk(folder: &TempDir, clock: &ManualClock) -> Desk {
+        Desk::open(folder.path().join("cache"), 1 << 20, Wall::new(Arc::new(clock.clone()))).unwrap()
+    }
+
+    fn put(desk: &Desk, number: u8, ttl: Option<Duration>) {
+        let (bytes, life) = (Bytes::from(vec![number; 10]), desk.wall.life(ttl));
+        desk.push(&Fingerprint::from_bytes([number; 32]), Op::Put { bytes, life }).unwrap();
+    }
+
+    fn file_names(folder: &TempDir) -> Vec<String> {
+        let names = folder.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn sweep_removes_what_is_over_and_nothing_that_was_put_again() {
+        let (folder, clock) = (TempDir::new().unwrap(), ManualClock::new());
+        let desk = desk(&folder, &clock);
+        let minute = Duration::from_secs(60);
+        for (number, ttl) in [(1, Some(minute)), (2, Some(2 * minute)), (3, None), (7, Some(minute))] {
+            put(&desk, number, ttl);
+        }
+        desk.write(Vec::new());
+        let full = desk.file().unwrap().weight();
+
+        clock.advance(minute);
+        put(&desk, 7, Some(minute));
+        assert_eq!(desk.sweep(0), 0);
+
+        let file = desk.file().unwrap();
+        assert_eq!((file.entries(), file.weight()), (3, full / 4 * 3));
+        assert_eq!(desk.read(&KEY).unwrap().unwrap().ttl, Some(minute));
+        assert_eq!(desk.evictions.load(Relaxed), 0, "what is over is not evicted");
+    }
+
+    #[test]
+    fn damage_that_a_reader_meets_costs_the_entries_but_not_what_waits() {
+        let (folder, clock) = (TempDir::new().unwrap(), ManualClock::new());
+        let desk = desk(&folder, &clock);
+        put(&desk, 1, None);
+        desk.write(Vec::new());
+        let era = desk.epochs().era;
+        put(&desk, 7, None);
+
+        desk.report(&Trouble::Damaged("a page makes no sense".to_owned()));
+        desk.write(Vec::new());
+
+        assert_eq!(file_names(&folder), ["cache", "cache.damaged-1"]);
+        assert_eq!(desk.read(&Fingerprint::from_bytes([1; 32])).unwrap(), None);
+        assert_eq!(desk.read(&KEY).unwrap().unwrap().bytes, [7; 10][..]);
+        assert_ne!(desk.epochs().era, era);
+        desk.write(Vec::new());
+        assert_eq!(file_names(&folder).len(), 2, "the new file is no worse for it");
+    }
+
+    #[test]
+    fn file_of_another_program_is_put_aside_and_a_new_one_begun() {
+        let (folder, clock) = (TempDir::new().unwrap(), ManualClock::new());
+        std::fs::write(folder.path().join("cache"), "an important letter").unwrap();
+
+        let desk = desk(&folder, &clock);
+        put(&desk, 7, None);
+        desk.write(Vec::new());
+
+        assert!(desk.read(&KEY).unwrap().is_some());
+        assert_eq!(std::fs::read(folder.path().join("cache.damaged-1")).unwrap(), b"an important letter");
+    }
+
+    #[test]
+    fn refusal_that_a_reader_meets_costs_nothing() {
+        let (folder, clock) = (TempDir::new().unwrap(), ManualClock::new());
+        let desk = desk(&folder, &clock);
+        put(&desk, 7, None);
+        desk.write(Vec::new());
+
+        desk.report(&std::io::Error::other("the disk was pulled out").into());
+        let refused = desk.push(&KEY, Op::Put { bytes: Bytes::new(), life: desk.wall.life(None) });
+        desk.write(Vec::new());
+
+        assert!(matches!(refused, Err(Trouble::Io(_))));
+        assert_eq!(desk.read(&KEY).unwrap().unwrap().bytes, [7; 10][..]);
+        put(&desk, 1, None);
+        assert_eq!(file_names(&folder), ["cache"]);
     }
 }

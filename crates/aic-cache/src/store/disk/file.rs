@@ -42,22 +42,12 @@ pub(super) struct File {
 }
 
 impl File {
-    /// Opens the file at `path` and makes it if need be. A damaged one is put aside and a new one begun.
+    /// Opens the file at `path` and makes it if need be.
     ///
     /// redb verifies a page when it writes it down, not when it reads it, and a damaged one can make it panic in a
     /// destructor, which ends the process. So a `strange` file, one that this process has not had open, is
     /// read once from end to end against its checksums.
     pub(super) fn open(path: &Path, strange: bool) -> Result<Self, Trouble> {
-        match Self::open_once(path, strange) {
-            Err(Trouble::Damaged(reason)) => {
-                put_aside(path, &reason)?;
-                Self::open_once(path, false)
-            }
-            other => other,
-        }
-    }
-
-    fn open_once(path: &Path, strange: bool) -> Result<Self, Trouble> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         #[cfg(unix)]
@@ -127,7 +117,7 @@ impl File {
     ) -> Result<Written, Trouble> {
         let (written, entries, weight) = guard(|| {
             let mut transaction = self.database.begin_write()?;
-            transaction.set_quick_repair(true); // Opening after a crash takes milliseconds, not minutes.
+            transaction.set_quick_repair(true); // When a write fails, opening afresh need not read the whole file.
             let mut ledger = Ledger::open(&transaction, used)?;
             ledger.apply(batch, now_ms)?;
             let evicted = ledger.make_room(capacity, now_ms)?;
@@ -201,8 +191,7 @@ fn is_new(database: &Database) -> Result<bool, redb::Error> {
 }
 
 fn begin(database: &Database) -> Result<(), redb::Error> {
-    let mut transaction = database.begin_write()?;
-    transaction.set_quick_repair(true);
+    let transaction = database.begin_write()?;
     {
         let mut facts = transaction.open_table(FACTS)?;
         for (name, number) in [("format", FORMAT), ("weight", 0), ("next", 1)] {
@@ -229,4 +218,90 @@ fn aside(path: &Path, n: u32) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".damaged-{n}"));
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::store::disk::{queue::Op, wall::Life};
+
+    const KEY: Fingerprint = Fingerprint::from_bytes([7; 32]);
+    const LETTERS: TableDefinition<'_, u64, u64> = TableDefinition::new("letters");
+
+    fn put(file: &File) {
+        let life = Life { put_ms: 0, ends_ms: u64::MAX };
+        let op = Op::Put { bytes: Bytes::from_static(b"an answer"), life };
+        let batch = Batch { ops: Arc::new([(KEY, (0, op))].into()), ..Batch::default() };
+        file.write(&batch, 1 << 20, 0, &Used::default()).unwrap();
+    }
+
+    /// Does `change` to the table of a closed file.
+    fn change<K: redb::Key>(path: &Path, table: TableDefinition<'_, K, u64>, key: K::SelfType<'_>, to: u64) {
+        let database = Database::create(path).unwrap();
+        let transaction = database.begin_write().unwrap();
+        transaction.open_table(table).unwrap().insert(key, to).unwrap();
+        transaction.commit().unwrap();
+    }
+
+    #[test]
+    fn file_of_another_format_is_refused_by_its_number() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("cache");
+        put(&File::open(&path, true).unwrap());
+
+        change(&path, FACTS, "format", FORMAT + 1);
+        let trouble = File::open(&path, true).unwrap_err();
+
+        assert!(
+            trouble.to_string().ends_with("it is written in format 2, this program reads format 1"),
+            "{trouble}"
+        );
+    }
+
+    #[test]
+    fn database_of_another_program_is_refused_and_keeps_its_tables() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("cache");
+        change(&path, LETTERS, 1, 2);
+
+        let trouble = File::open(&path, true).unwrap_err();
+
+        assert!(trouble.to_string().ends_with("without the facts of a cache"), "{trouble}");
+        let theirs = Database::open(&path).unwrap().begin_read().unwrap();
+        assert_eq!(theirs.open_table(LETTERS).unwrap().get(1).unwrap().unwrap().value(), 2);
+    }
+
+    #[test]
+    fn sums_that_are_wrong_are_found_when_room_is_made() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("cache");
+        put(&File::open(&path, true).unwrap());
+
+        change(&path, FACTS, "weight", 1 << 40);
+        let mut file = File::open(&path, true).unwrap();
+        let trouble = file.fit(&path, 1 << 20, 0, &Used::default()).unwrap_err();
+
+        assert!(
+            matches!(trouble, Trouble::Damaged(words) if words.contains(crate::store::disk::ledger::SUMS))
+        );
+    }
+
+    #[test]
+    fn only_so_many_files_are_put_aside() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("cache");
+
+        for round in 0..20 {
+            fs::write(&path, format!("letter {round}")).unwrap();
+            put_aside(&path, "not a cache").unwrap();
+        }
+
+        assert_eq!(folder.path().read_dir().unwrap().count(), 8);
+        assert_eq!(fs::read(aside(&path, 1)).unwrap(), b"letter 0");
+        assert_eq!(fs::read(aside(&path, ASIDE_MAX)).unwrap(), b"letter 19");
+    }
 }

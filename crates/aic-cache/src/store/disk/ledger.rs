@@ -10,7 +10,7 @@ use super::{
 use crate::{Epochs, Fingerprint};
 
 /// Without anybody in the order the file should be empty.
-const SUMS: &str = "what its entries take does not add up";
+pub(super) const SUMS: &str = "what its entries take does not add up";
 
 /// What a write did beside what it was asked.
 #[derive(Debug)]

@@ -60,15 +60,17 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// **What is evicted.** When entries take more than the capacity, those go that have waited longest since they
 /// were put or, if they were found since, since it was last their turn (second chance, an approximation of
 /// LRU), until a twentieth is free. Which ones were found is forgotten when the store is closed. Each entry
-/// counts with what redb's pages make of it, up to twice its bytes and some hundred more. The file may be
-/// longer: it is sparse where it is empty, and holds the pages of the write in progress. Entries
-/// whose time is over are removed when they are met and by a sweep every ten seconds.
+/// counts with what redb's pages make of it, up to twice its bytes and some hundred more. The file takes a
+/// sixth more than that, and needs room for the pages of the write in progress: a store of 64 MiB in a storm of
+/// small puts took 167 MiB. It may look longer, because it is sparse where it is empty. Entries whose time is
+/// over are removed after they are met, and by a sweep every ten seconds.
 ///
-/// **When something is wrong.** Each record has a checksum: a damaged one is a miss. A damaged file, another
-/// program's, or one of another version is put aside as `cache.redb.damaged-1` (up to `-8`, which is
-/// then replaced), and a new one is begun. While the disk is full puts fail, what is there is found, and writing
-/// is tried again every second. Times to live follow the wall clock; one that is set back prolongs a life
-/// by the time to live at most, and not at all within one process.
+/// **When something is wrong.** A file is read once from end to end against its checksums when it is opened. A
+/// damaged one, another program's, or one of another version is put aside as `cache.redb.damaged-1` (up to
+/// `-8`, which is then replaced), and a new one is begun. Each record has a checksum of its own: one that is
+/// damaged later is a miss. While the disk is full puts fail, what is there is found, and writing is
+/// tried again every second. Times to live follow the wall clock; one that is set back prolongs a life by the
+/// time to live at most, and not at all within one process.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
