@@ -80,13 +80,14 @@ impl Builder {
         let http = http(&config.http)?;
         let around = Surroundings { environment: &environment, hardware: &hardware, http: &http };
         let source = ModelSource::choose(&config.model, self.model);
-        let (local, (found, mut findings), (cache, cached)) = tokio::try_join!(
+        let (local, (found, mut findings), (cache, stores)) = tokio::try_join!(
             load(source, &config, &hardware, on_step),
             async { Ok(providers(&config.providers, &around).await) },
             cache(&config.cache),
         )?;
         findings.insert(0, local.as_ref().map_or_else(|| no_model(&config), |local| local.finding.clone()));
-        findings.extend([cached, gpu(&machine)]);
+        findings.extend(stores);
+        findings.push(gpu(&machine));
 
         let mut router = router(&config)?;
         if let Some(local) = &local {

@@ -7,13 +7,14 @@ use tracing::debug;
 use super::{Found, Put, PutOptions, Shared, Store, TierStats};
 use crate::{Fingerprint, Result};
 
-/// How long a copy stays in the near store.
+/// How long a copy stays in the near store, unless said otherwise.
 const NEAR_TTL: Duration = Duration::from_secs(300);
 
 /// A near store in front of a far one, such as memory in front of Redis.
 ///
 /// What the far store finds is copied into the near one, as is every put. A copy lives at most five minutes
-/// there, so that a removal in another process is seen after that time at the latest.
+/// there, so that a removal in another process is seen after that time at the latest; [`near_ttl`](Self::near_ttl)
+/// changes that. What was cleared by its tags is cleared in both at once.
 ///
 /// A far store that is unavailable costs nothing but its entries: what the near store has is found, puts
 /// reach the near store. Only a removal then fails, because the far entry may come back.
@@ -21,17 +22,27 @@ const NEAR_TTL: Duration = Duration::from_secs(300);
 pub struct Tiered {
     near: Arc<dyn Store>,
     far: Arc<dyn Store>,
+    near_ttl: Duration,
 }
 
 impl Tiered {
     /// Puts `near` in front of `far`.
     pub fn new(near: impl Store, far: impl Store) -> Self {
-        Self { near: Arc::new(near), far: Arc::new(far) }
+        Self { near: Arc::new(near), far: Arc::new(far), near_ttl: NEAR_TTL }
+    }
+
+    /// Lets copies live for at most `ttl` in the near store: long where it outlives the process, such as a disk in
+    /// front of Redis.
+    ///
+    /// Defaults to 5 minutes.
+    #[must_use]
+    pub fn near_ttl(self, ttl: Duration) -> Self {
+        Self { near_ttl: ttl, ..self }
     }
 
     /// Puts a copy into the near store. It is only a copy, so a failure is no one's concern.
     async fn copy(&self, key: &Fingerprint, bytes: Bytes, ttl: Option<Duration>) -> Option<Put> {
-        let ttl = ttl.map_or(NEAR_TTL, |ttl| ttl.min(NEAR_TTL));
+        let ttl = ttl.map_or(self.near_ttl, |ttl| ttl.min(self.near_ttl));
         let put = self.near.put(key, bytes, PutOptions::new().ttl(Some(ttl))).await;
         put.inspect_err(|error| debug!(%error, "no copy in the near store")).ok()
     }

@@ -1,12 +1,12 @@
 //! The public behaviour of the stores and of a cache over them.
 
-mod model;
 #[cfg(feature = "redis")]
 mod chaos;
-#[cfg(feature = "redis")]
-mod processes;
 #[cfg(feature = "disk")]
 mod disk;
+mod model;
+#[cfg(feature = "redis")]
+mod processes;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "redis")]

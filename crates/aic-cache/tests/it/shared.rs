@@ -314,7 +314,7 @@ async fn replica_that_never_heard_of_the_last_clearing_begins_a_new_era_as_maste
     replica.tell(&["REPLICAOF", "NO", "ONE"]).await;
     old.clear(&[tag(2)]).await.unwrap();
     let known = whole(&old).await;
-    master.kill();
+    master.kill().await;
 
     assert_eq!(
         whole(&new).await.cleared,

@@ -40,6 +40,9 @@ impl Environment {
         if let Some(priority) = self.get("AIC_PRIORITY") {
             config.routing.priority = parse_word("AIC_PRIORITY", priority)?;
         }
+        if let Some(folder) = self.get("AIC_CACHE_DIR") {
+            config.cache.folder = Some(folder.into());
+        }
         if let Some(url) = self.get("REDIS_URL") {
             config.cache.redis_url = Some(url.to_owned());
         }

@@ -75,6 +75,11 @@ pub struct CacheConfig {
     pub enabled: bool,
     /// Memory for entries in bytes. Defaults to 64 MiB.
     pub memory_bytes: u64,
+    /// A folder of its own where answers are kept, too, and found after a restart; for one program at a time.
+    /// `AIC_CACHE_DIR` sets it too. Without one, answers on this machine are kept in memory only.
+    pub folder: Option<PathBuf>,
+    /// Room for entries in the folder in bytes. Defaults to 1 GiB.
+    pub disk_bytes: u64,
     /// How long an answer lives. Defaults to 7 days.
     #[serde(with = "duration")]
     pub ttl: Duration,
@@ -98,6 +103,8 @@ impl Default for CacheConfig {
         Self {
             enabled: true,
             memory_bytes: 64 * 1024 * 1024,
+            folder: None,
+            disk_bytes: 1024 * 1024 * 1024,
             ttl: 7 * DAY,
             stale_while_revalidate: DAY,
             stale_if_error: 7 * DAY,
