@@ -26,6 +26,9 @@
 //! - [`Fingerprint`] and [`Tenant`]: what an answer depends on, and on whose behalf it is kept.
 //! - [`Store`]: the door behind which bytes are kept; [`MemoryStore`], `DiskStore` (feature `disk`),
 //!   `RedisStore` (feature `redis`) and [`Tiered`] stand behind it.
+//! - [`Outline`] and [`Recent`]: why a request was a miss: the places where it differs from one that was kept.
+//! - [`Store`]: the door behind which bytes are kept; [`MemoryStore`], `RedisStore` (feature `redis`) and
+//!   [`Tiered`] stand behind it.
 //! - [`Cache`]: typed answers with freshness, single-flight and statistics. For streams see [`Cache::begin`].
 //! - [`warm`]: filling a cache ahead of its use, within a budget.
 //! - `semantic` (feature `semantic`): vectors of texts and exact search among them.
@@ -53,7 +56,7 @@ pub use cache::{
 };
 pub use clock::{Clock, SystemClock};
 pub use error::{BoxError, Error, Result};
-pub use fingerprint::{Fingerprint, Tenant};
+pub use fingerprint::{Change, Closest, Difference, Fingerprint, Outline, Recent, Tenant};
 pub use refusal::Refusal;
 pub use stats::{CacheStats, Latencies, Latency, Misses, NotStored, Saved, Worth};
 #[cfg(feature = "disk")]

@@ -1,8 +1,4 @@
-//! One byte string for equal content: the rules are in the documentation of `Fingerprint`.
-//!
-//! Each value is a kind byte and a content that tells its own length, so that no two values share bytes:
-//! `kind`, or `kind ‖ 16-byte magnitude`, `kind ‖ 8-byte float`, `kind ‖ length ‖ bytes`,
-//! `kind ‖ count ‖ values`. A map's pairs are sorted by their bytes.
+//! What `serde` says of a value, in the one form that the documentation of `Fingerprint` states.
 
 use std::fmt;
 
@@ -11,13 +7,17 @@ use serde::{
     ser::{self, Serializer},
 };
 
+use super::{
+    form::{Kind, Writer},
+    number::Number,
+    text::composed,
+};
+
 const LEVELS_MAX: u32 = 128;
 
-/// The canonical bytes of `value`.
-pub(super) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Refused> {
-    let mut out = Vec::with_capacity(256);
-    value.serialize(Encoder { out: &mut out, level: 0 })?;
-    Ok(out)
+/// Writes the canonical bytes of `value`.
+pub(super) fn write<T: Serialize + ?Sized>(value: &T, out: &mut Writer) -> Result<(), Refused> {
+    value.serialize(Encoder { out, level: 0 })
 }
 
 /// Why a value has no canonical bytes.
@@ -31,40 +31,24 @@ impl ser::Error for Refused {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Kind {
-    Null = 0,
-    False = 1,
-    True = 2,
-    Natural = 3,
-    Negative = 4,
-    Float = 5,
-    Text = 6,
-    Bytes = 7,
-    List = 8,
-    Map = 9,
-}
-
 struct Encoder<'a> {
-    out: &'a mut Vec<u8>,
+    out: &'a mut Writer,
     level: u32,
 }
 
 impl<'a> Encoder<'a> {
-    fn kind(&mut self, kind: Kind) {
-        self.out.push(kind as u8);
-    }
-
-    fn integer(mut self, kind: Kind, magnitude: u128) -> Result<(), Refused> {
-        self.kind(kind);
-        self.out.extend_from_slice(&magnitude.to_be_bytes());
+    fn kind(self, kind: Kind) -> Result<(), Refused> {
+        self.out.kind(kind);
         Ok(())
     }
 
-    fn string(&mut self, kind: Kind, content: &[u8]) {
-        self.kind(kind);
-        self.out.extend_from_slice(&(content.len() as u64).to_be_bytes());
-        self.out.extend_from_slice(content);
+    fn number(self, number: Number) -> Result<(), Refused> {
+        match number {
+            Number::Natural(magnitude) => self.out.integer(Kind::Natural, magnitude),
+            Number::Negative(magnitude) => self.out.integer(Kind::Negative, magnitude),
+            Number::Float(bits) => self.out.float(bits),
+        }
+        Ok(())
     }
 
     /// The same place, one level deeper.
@@ -75,20 +59,29 @@ impl<'a> Encoder<'a> {
         Ok(Self { level: self.level + 1, ..self })
     }
 
-    /// The place of the content in `{variant: content}`.
-    fn variant(mut self, variant: &str) -> Result<Self, Refused> {
-        self.kind(Kind::Map);
-        self.out.extend_from_slice(&1u64.to_be_bytes());
-        self.string(Kind::Text, variant.as_bytes());
-        self.deeper()
+    /// Writes one value of the list or map that this place is in.
+    fn push<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
+        value.serialize(Encoder { out: &mut *self.out, level: self.level })
     }
 
-    fn group(mut self, kind: Kind) -> Result<Group<'a>, Refused> {
-        self.kind(kind);
-        let Self { out, level } = self.deeper()?;
-        let count_at = out.len();
-        out.extend_from_slice(&[0; 8]);
-        Ok(Group { out, level, count_at })
+    fn list(self) -> Result<List<'a>, Refused> {
+        let inside = self.deeper()?;
+        inside.out.kind(Kind::List);
+        Ok(List { inside, is_variant: false })
+    }
+
+    fn map(self) -> Result<Map<'a>, Refused> {
+        let inside = self.deeper()?;
+        let first = inside.out.begin_map();
+        Ok(Map { inside, first, is_variant: false })
+    }
+
+    /// The place of the content in `{variant: content}`.
+    fn variant(self, variant: &str) -> Result<Self, Refused> {
+        let inside = self.deeper()?;
+        inside.out.kind(Kind::Map);
+        inside.out.text(&composed(variant));
+        Ok(inside)
     }
 }
 
@@ -103,9 +96,8 @@ impl<'a> Serializer for Encoder<'a> {
     type SerializeStruct = Map<'a>;
     type SerializeStructVariant = Map<'a>;
 
-    fn serialize_bool(mut self, v: bool) -> Result<(), Refused> {
-        self.kind(if v { Kind::True } else { Kind::False });
-        Ok(())
+    fn serialize_bool(self, v: bool) -> Result<(), Refused> {
+        self.kind(if v { Kind::True } else { Kind::False })
     }
 
     fn serialize_i8(self, v: i8) -> Result<(), Refused> {
@@ -125,7 +117,8 @@ impl<'a> Serializer for Encoder<'a> {
     }
 
     fn serialize_i128(self, v: i128) -> Result<(), Refused> {
-        self.integer(if v < 0 { Kind::Negative } else { Kind::Natural }, v.unsigned_abs())
+        let magnitude = v.unsigned_abs();
+        self.number(if v < 0 { Number::Negative(magnitude) } else { Number::Natural(magnitude) })
     }
 
     fn serialize_u8(self, v: u8) -> Result<(), Refused> {
@@ -145,31 +138,28 @@ impl<'a> Serializer for Encoder<'a> {
     }
 
     fn serialize_u128(self, v: u128) -> Result<(), Refused> {
-        self.integer(Kind::Natural, v)
+        self.number(Number::Natural(v))
     }
 
     fn serialize_f32(self, v: f32) -> Result<(), Refused> {
-        self.serialize_f64(v.into())
+        self.number(v.into())
     }
 
-    fn serialize_f64(mut self, v: f64) -> Result<(), Refused> {
-        self.kind(Kind::Float);
-        let canonical = if v.is_nan() { f64::NAN } else { v + 0.0 }; // -0.0 + 0.0 is 0.0
-        self.out.extend_from_slice(&canonical.to_bits().to_be_bytes());
-        Ok(())
+    fn serialize_f64(self, v: f64) -> Result<(), Refused> {
+        self.number(v.into())
     }
 
     fn serialize_char(self, v: char) -> Result<(), Refused> {
         self.serialize_str(v.encode_utf8(&mut [0; 4]))
     }
 
-    fn serialize_str(mut self, v: &str) -> Result<(), Refused> {
-        self.string(Kind::Text, v.as_bytes());
+    fn serialize_str(self, v: &str) -> Result<(), Refused> {
+        self.out.text(&composed(v));
         Ok(())
     }
 
-    fn serialize_bytes(mut self, v: &[u8]) -> Result<(), Refused> {
-        self.string(Kind::Bytes, v);
+    fn serialize_bytes(self, v: &[u8]) -> Result<(), Refused> {
+        self.out.bytes(v);
         Ok(())
     }
 
@@ -181,9 +171,8 @@ impl<'a> Serializer for Encoder<'a> {
         value.serialize(self.deeper()?)
     }
 
-    fn serialize_unit(mut self) -> Result<(), Refused> {
-        self.kind(Kind::Null);
-        Ok(())
+    fn serialize_unit(self) -> Result<(), Refused> {
+        self.kind(Kind::Null)
     }
 
     fn serialize_unit_struct(self, _name: &'static str) -> Result<(), Refused> {
@@ -209,11 +198,13 @@ impl<'a> Serializer for Encoder<'a> {
         variant: &'static str,
         value: &T,
     ) -> Result<(), Refused> {
-        value.serialize(self.variant(variant)?)
+        let mut inside = self.variant(variant)?;
+        inside.push(value)?;
+        inside.kind(Kind::End)
     }
 
     fn serialize_seq(self, _len: Option<usize>) -> Result<List<'a>, Refused> {
-        Ok(List { group: self.group(Kind::List)?, count: 0 })
+        self.list()
     }
 
     fn serialize_tuple(self, len: usize) -> Result<List<'a>, Refused> {
@@ -231,11 +222,12 @@ impl<'a> Serializer for Encoder<'a> {
         variant: &'static str,
         len: usize,
     ) -> Result<List<'a>, Refused> {
-        self.variant(variant)?.serialize_seq(Some(len))
+        let list = self.variant(variant)?.serialize_seq(Some(len))?;
+        Ok(List { is_variant: true, ..list })
     }
 
     fn serialize_map(self, _len: Option<usize>) -> Result<Map<'a>, Refused> {
-        Ok(Map { group: self.group(Kind::Map)?, starts: Vec::new() })
+        self.map()
     }
 
     fn serialize_struct(self, _: &'static str, len: usize) -> Result<Map<'a>, Refused> {
@@ -249,30 +241,16 @@ impl<'a> Serializer for Encoder<'a> {
         variant: &'static str,
         len: usize,
     ) -> Result<Map<'a>, Refused> {
-        self.variant(variant)?.serialize_map(Some(len))
+        let map = self.variant(variant)?.serialize_map(Some(len))?;
+        Ok(Map { is_variant: true, ..map })
     }
 }
 
-/// A list or map being written, with room for its count in front.
-struct Group<'a> {
-    out: &'a mut Vec<u8>,
-    level: u32,
-    count_at: usize,
-}
-
-impl Group<'_> {
-    fn push<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
-        value.serialize(Encoder { out: &mut *self.out, level: self.level })
-    }
-
-    fn end(self, count: usize) {
-        self.out[self.count_at..self.count_at + 8].copy_from_slice(&(count as u64).to_be_bytes());
-    }
-}
-
+/// A list being written.
 struct List<'a> {
-    group: Group<'a>,
-    count: usize,
+    inside: Encoder<'a>,
+    /// Whether it is the content of a variant, whose map ends with it.
+    is_variant: bool,
 }
 
 impl ser::SerializeSeq for List<'_> {
@@ -280,13 +258,12 @@ impl ser::SerializeSeq for List<'_> {
     type Error = Refused;
 
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
-        self.count += 1;
-        self.group.push(value)
+        self.inside.push(value)
     }
 
     fn end(self) -> Result<(), Refused> {
-        self.group.end(self.count);
-        Ok(())
+        self.inside.out.kind(Kind::End);
+        if self.is_variant { self.inside.kind(Kind::End) } else { Ok(()) }
     }
 }
 
@@ -329,27 +306,13 @@ impl ser::SerializeTupleVariant for List<'_> {
     }
 }
 
-/// A map being written; `starts` holds where each pair begins.
+/// A map being written.
 struct Map<'a> {
-    group: Group<'a>,
-    starts: Vec<usize>,
-}
-
-impl Map<'_> {
-    /// Brings the pairs into the order of their bytes. A key tells its own length, so this sorts by key first.
-    fn sort(&mut self) {
-        let Some(&first) = self.starts.first() else { return };
-        let ends = self.starts.iter().skip(1).copied().chain([self.group.out.len()]);
-        let mut pairs: Vec<_> =
-            self.starts.iter().zip(ends).map(|(&start, end)| &self.group.out[start..end]).collect();
-        if pairs.is_sorted() {
-            return;
-        }
-        pairs.sort_unstable();
-        let sorted = pairs.concat();
-        self.group.out.truncate(first);
-        self.group.out.extend_from_slice(&sorted);
-    }
+    inside: Encoder<'a>,
+    /// What `begin_map` answered.
+    first: usize,
+    /// Whether it is the content of a variant, whose map ends with it.
+    is_variant: bool,
 }
 
 impl ser::SerializeMap for Map<'_> {
@@ -357,18 +320,19 @@ impl ser::SerializeMap for Map<'_> {
     type Error = Refused;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Refused> {
-        self.starts.push(self.group.out.len());
-        self.group.push(key)
+        self.inside.out.begin_pair();
+        self.inside.push(key)
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
-        self.group.push(value)
+        self.inside.push(value)?;
+        self.inside.out.end_pair();
+        Ok(())
     }
 
-    fn end(mut self) -> Result<(), Refused> {
-        self.sort();
-        self.group.end(self.starts.len());
-        Ok(())
+    fn end(self) -> Result<(), Refused> {
+        self.inside.out.end_map(self.first);
+        if self.is_variant { self.inside.kind(Kind::End) } else { Ok(()) }
     }
 }
 
