@@ -66,6 +66,16 @@ pub enum Error {
         /// Length of the vector it met.
         vector: usize,
     },
+    /// A setting that is a ratio lies outside its limits.
+    #[error("{name} has to be {limits}, not {value}")]
+    Ratio {
+        /// The setting.
+        name: &'static str,
+        /// The value refused.
+        value: f64,
+        /// What it may be.
+        limits: &'static str,
+    },
 }
 
 impl Error {

@@ -2,16 +2,24 @@
 //!
 //! Not used by [`Cache`](crate::Cache): an answer to a similar question is not an answer to this one.
 
+#[cfg(test)]
+mod draws;
+mod interval;
 mod nearest;
 mod ngram;
+mod sameness;
+mod verification;
 
 use std::fmt;
 
 use async_trait::async_trait;
 
 pub use self::{
+    interval::Interval,
     nearest::{Neighbour, nearest},
     ngram::NgramEmbedder,
+    sameness::same_text,
+    verification::WrongHits,
 };
 use crate::Result;
 
