@@ -2,12 +2,14 @@
 //!
 //! Not used by [`Cache`](crate::Cache): an answer to a similar question is not an answer to this one.
 
+mod curves;
 #[cfg(test)]
 mod draws;
 mod interval;
 mod nearest;
 mod ngram;
 mod sameness;
+mod threshold;
 mod verification;
 
 use std::fmt;
@@ -19,6 +21,7 @@ pub use self::{
     nearest::{Neighbour, nearest},
     ngram::NgramEmbedder,
     sameness::same_text,
+    threshold::{Decision, ErrorBound, Evidence},
     verification::WrongHits,
 };
 use crate::Result;
