@@ -5,6 +5,7 @@
 mod curves;
 #[cfg(test)]
 mod draws;
+mod guards;
 mod interval;
 mod nearest;
 mod ngram;
@@ -17,6 +18,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 pub use self::{
+    guards::{Conflict, conflict},
     interval::Interval,
     nearest::{Neighbour, nearest},
     ngram::NgramEmbedder,
