@@ -1,6 +1,7 @@
 use async_trait::async_trait;
+use xxhash_rust::xxh3::xxh3_64;
 
-use super::Embedder;
+use super::{Embedder, nearest::unit};
 use crate::Result;
 
 const LENGTHS: std::ops::RangeInclusive<usize> = 3..=5;
@@ -12,7 +13,7 @@ const LENGTHS: std::ops::RangeInclusive<usize> = 3..=5;
 /// state; the same text gives the same vector on every machine.
 ///
 /// Every run of 3 to 5 characters of the lower-cased text, with a space added at each end, adds +1 or −1 to
-/// one of the dimensions, both chosen by its BLAKE3 hash
+/// one of the dimensions, both chosen by its xxh3 hash
 /// ([Weinberger et al. 2009](https://arxiv.org/abs/0902.2206), the hashing trick); the sum is scaled to
 /// length 1. The empty text has no n-grams and is the zero vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,19 +29,19 @@ impl NgramEmbedder {
 
     /// The vector of `text`.
     pub fn vector(&self, text: &str) -> Vec<f32> {
+        let text = format!(" {} ", text.to_lowercase());
+        let starts: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
         let mut vector = vec![0.0; self.dimensions];
-        let characters: Vec<char> = format!(" {} ", text.to_lowercase()).chars().collect();
-        for gram in LENGTHS.flat_map(|length| characters.windows(length)) {
-            let (dimension, sign) = self.place(gram);
+        for ends in LENGTHS.flat_map(|length| starts.windows(length + 1)) {
+            let (dimension, sign) = self.place(&text.as_bytes()[ends[0]..ends[ends.len() - 1]]);
             vector[dimension] += sign;
         }
-        normalized(vector)
+        unit(&vector).unwrap_or(vector)
     }
 
     /// Where and how an n-gram counts.
-    fn place(&self, gram: &[char]) -> (usize, f32) {
-        let hash = blake3::hash(gram.iter().collect::<String>().as_bytes());
-        let number = u64::from_be_bytes(*hash.as_bytes().first_chunk().expect("a BLAKE3 hash has 32 bytes"));
+    fn place(&self, gram: &[u8]) -> (usize, f32) {
+        let number = xxh3_64(gram);
         let dimension = (number >> 1) % self.dimensions as u64;
         (dimension as usize, if number & 1 == 0 { 1.0 } else { -1.0 })
     }
@@ -51,15 +52,6 @@ impl Embedder for NgramEmbedder {
     async fn embed(&self, text: &str) -> Result<Vec<f32>> {
         Ok(self.vector(text))
     }
-}
-
-/// `vector` scaled to length 1; the zero vector stays as it is.
-fn normalized(mut vector: Vec<f32>) -> Vec<f32> {
-    let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
-    if length > 0.0 {
-        vector.iter_mut().for_each(|x| *x /= length);
-    }
-    vector
 }
 
 #[cfg(test)]
