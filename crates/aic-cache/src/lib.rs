@@ -32,6 +32,7 @@
 //! - [`Cache`]: typed answers with freshness, single-flight and statistics. For streams see [`Cache::begin`].
 //! - [`warm`]: filling a cache ahead of its use, within a budget.
 //! - `semantic` (feature `semantic`): vectors of texts and exact search among them.
+//! - `semantic` (feature `semantic`): vectors of texts, and an index that finds the near ones.
 //! - `testing` (feature `testing`): the contract every store keeps, for those who write their own.
 
 mod cache;

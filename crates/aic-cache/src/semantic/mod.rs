@@ -7,6 +7,7 @@ mod curves;
 mod draws;
 mod guards;
 mod interval;
+mod index;
 mod nearest;
 mod ngram;
 mod sameness;
@@ -20,6 +21,7 @@ use async_trait::async_trait;
 pub use self::{
     guards::{Conflict, conflict},
     interval::Interval,
+    index::Index,
     nearest::{Neighbour, nearest},
     ngram::NgramEmbedder,
     sameness::same_text,
