@@ -208,6 +208,29 @@ async fn cluster_keeps_the_contract() {
 }
 
 #[tokio::test]
+async fn entries_are_found_while_their_slot_moves_to_another_master_and_afterwards() {
+    let Some(program) = program() else { return };
+    let cluster = Cluster::start(&program, false).await;
+    let store = patient(&cluster.url()).build().unwrap();
+    let key = key("moving");
+    let name = format!("aic:test:{{{key}}}");
+    store.put(&key, "x".into(), PutOptions::new().ttl(Some(Duration::from_secs(60)))).await.unwrap();
+
+    let moving = cluster.begin_to_move(&name).await;
+    for _ in 0..5 {
+        let found = store.get(&key).await.unwrap().unwrap();
+        assert!(found.bytes == "x" && found.ttl.is_some(), "{found:?}");
+    }
+    cluster.finish_moving(&moving).await;
+
+    for _ in 0..5 {
+        let found = store.get(&key).await.unwrap().unwrap();
+        assert!(found.bytes == "x" && found.ttl.is_some(), "{found:?}");
+    }
+    assert!(store.put(&key, "y".into(), PutOptions::new()).await.unwrap().is_stored());
+}
+
+#[tokio::test]
 async fn cluster_without_one_master_keeps_the_entries_of_the_others() {
     let Some(program) = program() else { return };
     let cluster = Cluster::start(&program, false).await;

@@ -114,6 +114,11 @@ impl Server {
         result.unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 
+    /// Its name among the nodes of a Cluster.
+    async fn id(&self) -> String {
+        self.ask(cmd("CLUSTER").arg("MYID")).await.expect("a node has a name")
+    }
+
     /// Ends it at once, as a crash would.
     pub(crate) async fn kill(&self) {
         self.signal("KILL").await;
@@ -243,6 +248,24 @@ impl Cluster {
         self.masters.iter().chain(&self.replicas)
     }
 
+    /// Gives what is kept under `name` to another master and leaves its slot between the two.
+    pub(crate) async fn begin_to_move(&self, name: &str) -> Moving {
+        let slot: u16 = self.masters[0].ask(cmd("CLUSTER").arg("KEYSLOT").arg(name)).await.expect("a slot");
+        let from = usize::from(slot / 5461).min(2);
+        let (from, to) = (&self.masters[from], &self.masters[(from + 1) % 3]);
+        let (slot, from_id, to_id) = (slot.to_string(), from.id().await, to.id().await);
+        to.tell(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]).await;
+        from.tell(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]).await;
+        from.tell(&["MIGRATE", "127.0.0.1", &to.port.to_string(), name, "0", "5000"]).await;
+        Moving { slot, to: to_id }
+    }
+
+    pub(crate) async fn finish_moving(&self, moving: &Moving) {
+        for master in &self.masters {
+            master.tell(&["CLUSTER", "SETSLOT", &moving.slot, "NODE", &moving.to]).await;
+        }
+    }
+
     async fn share_out(&self) {
         for (master, (first, last)) in self.masters.iter().zip([(0, 5460), (5461, 10922), (10923, 16383)]) {
             master.tell(&["CLUSTER", "ADDSLOTSRANGE", &first.to_string(), &last.to_string()]).await;
@@ -257,8 +280,7 @@ impl Cluster {
 
     async fn replicate(&self) {
         for (master, replica) in self.masters.iter().zip(&self.replicas) {
-            let id: String = master.ask(cmd("CLUSTER").arg("MYID")).await.expect("a node has a name");
-            replica.tell(&["CLUSTER", "REPLICATE", &id]).await;
+            replica.tell(&["CLUSTER", "REPLICATE", &master.id().await]).await;
         }
         for replica in &self.replicas {
             until_linked(replica).await;
@@ -271,6 +293,12 @@ impl Cluster {
             .await;
         }
     }
+}
+
+/// A slot on its way.
+pub(crate) struct Moving {
+    slot: String,
+    to: String,
 }
 
 /// Lets the servers know each other, with an epoch of its own for each, so that they need not agree on that.

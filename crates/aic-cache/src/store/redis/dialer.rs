@@ -7,7 +7,10 @@ use ::redis::{
     cluster::{ClusterClient, ClusterClientBuilder},
     cluster_async::ClusterConnection,
 };
-use futures_util::future::select_ok;
+use futures_util::{
+    FutureExt,
+    future::{select_ok, try_join_all},
+};
 
 use super::{address::Address, tls::Trust};
 
@@ -138,6 +141,17 @@ pub(super) enum Connection {
     Cluster(ClusterConnection),
 }
 
+/// Sends `commands` at the same time but not in one piece: while a slot moves to another master, the word that
+/// lets a command in there (`ASKING`) holds for one command only.
+async fn one_by_one(cluster: &ClusterConnection, commands: &Pipeline) -> RedisResult<Vec<Value>> {
+    let sent = commands.cmd_iter().map(|command| {
+        let mut cluster = cluster.clone();
+        async move { cluster.req_packed_command(command).await }
+    });
+    try_join_all(sent).await
+}
+
+/// No transactions: none of ours needs one, and a Cluster would not keep them together.
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         match self {
@@ -154,7 +168,7 @@ impl ConnectionLike for Connection {
     ) -> RedisFuture<'a, Vec<Value>> {
         match self {
             Self::Server(server) => server.req_packed_commands(commands, offset, count),
-            Self::Cluster(cluster) => cluster.req_packed_commands(commands, offset, count),
+            Self::Cluster(cluster) => one_by_one(cluster, commands).boxed(),
         }
     }
 
