@@ -105,7 +105,7 @@ impl Load {
     }
 }
 
-/// Asks for one answer after the other. Computing takes no time, so all that is measured is what the cache adds.
+/// Asks for one answer after the other. Computing takes no time, so what is measured is what the cache adds.
 async fn ask(cache: Cache<String>, task: usize, stop: Arc<AtomicBool>) -> Vec<(Instant, Duration)> {
     let mut dice = Dice(task as u64 + 1);
     let mut asked = Vec::new();

@@ -19,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::servers::{Cluster, Server, Watched, program};
+use crate::servers::{Cluster, Server, Watched, program, until};
 
 /// Longer deadlines than usual, for machines that are busy testing.
 pub(crate) fn patient(url: &str) -> RedisStoreBuilder {
@@ -303,27 +303,49 @@ async fn wrong_password_is_unavailable_and_never_printed() {
     assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
 }
 
+/// A server that speaks TLS at another port, too, and a certificate of its own.
+#[cfg(feature = "rustls")]
+async fn server_with_tls(program: &std::path::Path, options: &[&str]) -> (Server, String, String) {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("an address has a certificate");
+    std::fs::write(file("cert"), cert.pem()).expect("there is room for a file");
+    std::fs::write(file("key"), signing_key.serialize_pem()).expect("there is room for a file");
+    let port = crate::servers::free_port().to_string();
+    let files = ["--tls-cert-file", &file("cert"), "--tls-key-file", &file("key")];
+    let tls = ["--tls-port", &port, "--tls-auth-clients", "no", "--tls-ca-cert-file", &file("cert")];
+    let server = Server::start_with(program, &[&files[..], &tls, options].concat()).await;
+    (server, format!("127.0.0.1:{port}"), cert.pem())
+}
+
 #[cfg(feature = "rustls")]
 #[tokio::test]
 async fn server_with_a_certificate_of_its_own_is_believed_if_told_so() {
     let Some(program) = program() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str| folder.path().join(name).display().to_string();
-    let rcgen::CertifiedKey { cert, signing_key } =
-        rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-    std::fs::write(file("cert"), cert.pem()).unwrap();
-    std::fs::write(file("key"), signing_key.serialize_pem()).unwrap();
-    let port = crate::servers::free_port().to_string();
-    let files = ["--tls-cert-file", &file("cert"), "--tls-key-file", &file("key")];
-    let options = ["--tls-port", &port, "--tls-auth-clients", "no", "--tls-ca-cert-file", &file("cert")];
-    let _server = Server::start_with(&program, &[&files[..], &options].concat()).await;
-    let url = format!("rediss://127.0.0.1:{port}");
+    let (server, host, pem) = server_with_tls(&program, &[]).await;
+    let secure = patient(&format!("rediss://{host}"));
 
-    let strange = patient(&url).build().unwrap();
-    let trusted = patient(&url).ca_certificates(cert.pem()).build().unwrap();
+    assert!(secure.clone().build().unwrap().ping().await.unwrap_err().is_retryable());
+    store_contract(&secure.ca_certificates(pem.clone()).build().unwrap()).await;
+    store_contract(&patient(&server.url()).ca_certificates(pem).build().unwrap()).await;
+}
 
-    assert!(strange.ping().await.unwrap_err().is_retryable());
-    store_contract(&trusted).await;
+#[cfg(feature = "rustls")]
+#[tokio::test]
+async fn cluster_over_tls_keeps_the_contract() {
+    let Some(program) = program() else { return };
+    let (server, host, pem) =
+        server_with_tls(&program, &["--cluster-enabled", "yes", "--tls-cluster", "yes"]).await;
+    server.tell(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await;
+    let secure = patient(&format!("rediss+cluster://{host}")).ca_certificates(pem.clone()).build().unwrap();
+    let plain = format!("redis+cluster://{}", server.host());
+    let plain = patient(&plain).ca_certificates(pem).build().unwrap();
+
+    until("the cluster is well", async || plain.get(&key("any")).await.is_ok()).await;
+
+    store_contract(&secure).await;
+    store_contract(&plain).await;
 }
 
 #[cfg(feature = "rustls")]
@@ -375,7 +397,29 @@ async fn connections_that_went_silent_while_idle_cost_no_miss() {
     }
 }
 
-/// Passes on what arrives at `relay`. A connection whose task in `tasks` is aborted stays open and says no more.
+#[tokio::test]
+async fn handshake_longer_than_a_call_may_take_costs_the_first_call_only() {
+    let Some(program) = program() else { return };
+    let server = Server::start(&program).await;
+    let relay = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", relay.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (mut near, _) = relay.accept().await.expect("the relay listens");
+            let mut far = TcpStream::connect(server.host()).await.expect("the server listens");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
+        }
+    });
+    let store = patient(&url).connect_timeout(Duration::from_millis(50)).build().unwrap();
+
+    assert!(store.ping().await.unwrap_err().is_retryable());
+    tokio::time::sleep(Duration::from_millis(600)).await;
+
+    store.ping().await.unwrap();
+}
+
+/// Passes on what arrives at `relay`. A connection whose task in `tasks` is aborted stays open and is silent.
 async fn pass_on(relay: TcpListener, server: String, tasks: Arc<Mutex<JoinSet<()>>>) {
     let mut open = Vec::new();
     loop {

@@ -205,7 +205,7 @@ pub(crate) struct Cluster {
 impl Cluster {
     pub(crate) async fn start(program: &Path, with_replicas: bool) -> Self {
         // Short where a failover is waited for; else long enough for a machine that has other things to do.
-        let patience = if with_replicas { "1500" } else { "10000" };
+        let patience = if with_replicas { "1500" } else { "3000" };
         let options = ["--cluster-enabled", "yes", "--cluster-node-timeout", patience];
         let mut servers = Vec::new();
         for _ in 0..if with_replicas { 6 } else { 3 } {

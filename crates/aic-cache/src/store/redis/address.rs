@@ -178,7 +178,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic_or_show_the_password(scheme in "(redis|rediss|unix)?(\\+(sentinel|cluster))?", rest in ".{0,40}") {
+        fn no_text_makes_it_panic_or_show_the_password(
+            scheme in "(redis|rediss|unix)?(\\+(sentinel|cluster))?",
+            rest in ".{0,40}",
+        ) {
             let parsed = Address::parse(&format!("{scheme}://me:hunter2@{rest}"));
 
             let shown = match parsed {

@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use deadpool::Runtime;
+use deadpool::{Runtime, managed::QueueMode};
 use parking_lot::Mutex;
 
 use super::{
@@ -145,6 +145,7 @@ impl RedisStoreBuilder {
         let connections = self.connections.max(1);
         let pool = Pool::builder(Source::new(dialer, connect, response, connections))
             .max_size(connections)
+            .queue_mode(QueueMode::Lifo)
             .wait_timeout(Some(response))
             .create_timeout(Some(connect))
             .runtime(Runtime::Tokio1);

@@ -45,8 +45,8 @@ impl Dialer {
                 To::Sentinel { sentinels: sentinels.collect::<Result<_, _>>()?, service, master }
             }
             Address::Cluster(nodes) => {
-                let client = cluster(nodes).connection_timeout(connect).response_timeout(response);
-                To::Cluster(Box::new(trust.cluster(client).build()?))
+                let client = cluster(nodes, &trust).connection_timeout(connect).response_timeout(response);
+                To::Cluster(Box::new(client.build()?))
             }
         };
         Ok(Self { to, trust })
@@ -68,9 +68,9 @@ impl Dialer {
     }
 
     /// Asks one Sentinel who the master is and connects there. All are asked at once and the first one whose
-    /// master is one wins: a Sentinel that is silent or lives in the past costs nothing
-    /// ([Sentinel clients](https://redis.io/docs/latest/develop/reference/sentinel-clients/), steps 1 to 3, which
-    /// ask one after the other).
+    /// master is one wins: a Sentinel that is silent or lives in the past costs nothing. Steps 1 to 3 of
+    /// [Sentinel clients](https://redis.io/docs/latest/develop/reference/sentinel-clients/), which ask one after
+    /// the other.
     async fn ask(
         &self,
         sentinel: &Client,
@@ -89,9 +89,10 @@ impl Dialer {
 }
 
 /// Fails fast: whatever may take longer than a few milliseconds is tried again by the next caller.
-fn cluster(nodes: Vec<ConnectionInfo>) -> ClusterClientBuilder {
+fn cluster(nodes: Vec<ConnectionInfo>, trust: &Trust) -> ClusterClientBuilder {
     let settings = nodes.first().map(|node| node.tcp_settings().clone()).unwrap_or_default();
-    ClusterClientBuilder::new(nodes)
+    trust
+        .cluster(nodes)
         .tcp_settings(settings)
         .retries(3)
         .retry_wait_formula(1, 2)

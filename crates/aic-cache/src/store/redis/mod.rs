@@ -37,9 +37,9 @@ const TTL_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 ///
 /// A cache must never make a request slower than the answer it saves, so every call has a deadline of a few
 /// milliseconds, and after three failures in a row the server is left alone; calls then fail at once with
-/// [`Error::Unavailable`](crate::Error::Unavailable). Every quarter of a second one of them has the server probed behind its back, so a
-/// server that is there again is used again within that time. In a Cluster this goes by groups of hash slots:
-/// one master's failure leaves the others in use.
+/// [`Error::Unavailable`](crate::Error::Unavailable). Every quarter of a second one of them has the server
+/// probed behind its back, so a server that is there again is used again within that time. In a Cluster this
+/// goes by groups of hash slots: one master's failure leaves the others in use.
 ///
 /// A server that refuses single commands stays in use: one that is read-only or full still finds entries, and
 /// only puts fail. A read-only server also has its connections replaced once a second, because the master may
@@ -93,7 +93,8 @@ impl RedisStore {
     /// Sets up the store at `url` with default settings and asks it for a sign of life.
     ///
     /// # Errors
-    /// [`Error::Setup`](crate::Error::Setup) if `url` is no address, [`Error::Unavailable`](crate::Error::Unavailable) if nothing answers there in time.
+    /// [`Error::Setup`](crate::Error::Setup) if `url` is no address,
+    /// [`Error::Unavailable`](crate::Error::Unavailable) if nothing answers there in time.
     pub async fn connect(url: impl Into<String>) -> Result<Self> {
         let store = Self::lazy(url)?;
         store.ping().await?;

@@ -13,23 +13,25 @@ pub(super) struct Trust {
 #[cfg(feature = "rustls")]
 impl Trust {
     pub(super) fn client(&self, info: ConnectionInfo) -> RedisResult<Client> {
-        let ConnectionAddr::TcpTls { .. } = info.addr() else { return Client::open(info) };
-        provide_cryptography();
-        match self.certificates() {
+        match self.certificates_for(&info) {
             Some(certificates) => Client::build_with_tls(info, certificates),
             None => Client::open(info),
         }
     }
 
-    pub(super) fn cluster(&self, client: ClusterClientBuilder) -> ClusterClientBuilder {
-        provide_cryptography();
-        match self.certificates() {
+    pub(super) fn cluster(&self, nodes: Vec<ConnectionInfo>) -> ClusterClientBuilder {
+        let certificates = nodes.first().and_then(|node| self.certificates_for(node));
+        let client = ClusterClientBuilder::new(nodes);
+        match certificates {
             Some(certificates) => client.certs(certificates),
             None => client,
         }
     }
 
-    fn certificates(&self) -> Option<TlsCertificates> {
+    /// What to believe instead of the usual, for a server that is spoken to over TLS.
+    fn certificates_for(&self, server: &ConnectionInfo) -> Option<TlsCertificates> {
+        let ConnectionAddr::TcpTls { .. } = server.addr() else { return None };
+        provide_cryptography();
         let root_cert = Some(self.ca_certificates.clone()?);
         Some(TlsCertificates { client_tls: None, root_cert })
     }
@@ -50,7 +52,7 @@ impl Trust {
         Client::open(info)
     }
 
-    pub(super) fn cluster(&self, client: ClusterClientBuilder) -> ClusterClientBuilder {
-        client
+    pub(super) fn cluster(&self, nodes: Vec<ConnectionInfo>) -> ClusterClientBuilder {
+        ClusterClientBuilder::new(nodes)
     }
 }
