@@ -59,7 +59,7 @@ pub use clock::{Clock, SystemClock};
 pub use error::{BoxError, Error, Result};
 pub use fingerprint::{Change, Closest, Difference, Fingerprint, Outline, Recent, Tenant};
 pub use refusal::Refusal;
-pub use stats::{CacheStats, Latencies, Latency, Misses, NotStored, Saved, Worth};
+pub use stats::{CacheStats, Latencies, Latency, Misses, NotStored, Saved, SimilarityStats, Worth};
 #[cfg(feature = "disk")]
 pub use store::{DiskStore, DiskStoreBuilder};
 pub use store::{

@@ -8,7 +8,7 @@ use super::LeadGuard;
 use crate::{Refusal, Tee};
 
 /// An answer from the cache.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Hit<V> {
     /// The answer.
@@ -19,10 +19,12 @@ pub struct Hit<V> {
     pub tier: &'static str,
     /// Whether it is past its time to live and given all the same.
     pub stale: bool,
+    /// How near the question it answers is to the one asked, by their vectors' cosine; `None` if they are the same.
+    pub similarity: Option<f32>,
 }
 
 /// The result of a look into the cache.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Lookup<V> {
     /// There is a fresh answer.
     Hit(Hit<V>),
@@ -72,8 +74,9 @@ pub enum Begin<V, P = ()> {
     Refused(Hit<Refusal>),
     /// Another caller is computing the answer: its pieces, from the first on.
     Follow(Tee<P>),
-    /// There is an answer past its time to live. It may be given now, and it is this caller's part to compute it
-    /// anew, best after giving it. Other callers are given it without that part meanwhile.
+    /// There is an answer past its time to live, or one to a similar question that is to be checked. It may be given
+    /// now, and it is this caller's part to compute it anew, best after giving it. Other callers are given it without
+    /// that part meanwhile.
     Renew(Hit<V>, LeadGuard<V, P>),
     /// There is none, and it is this caller's part to compute it.
     Lead(LeadGuard<V, P>),
@@ -89,7 +92,7 @@ pub enum Computed<V> {
 }
 
 /// An answer and how it was come by.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Answer<V> {
     /// From the cache.
     Hit(Hit<V>),

@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime};
 use serde::{Serialize, de::DeserializeOwned};
 use tracing::debug;
 
+#[cfg(feature = "semantic")]
+use super::similar::Advice;
 use super::{
     Begin, Cache, CacheControl, Hit, LeadGuard, MissReason,
     lease::HeldLease,
@@ -91,10 +93,18 @@ where
             Outcome::Refused(_) => NOTHING,
         };
         self.inner.counters.coalesced(worth);
-        match Known::new(Hit { value: outcome, age, tier: COALESCED, stale: false }) {
+        match Known::new(Hit { value: outcome, age, tier: COALESCED, stale: false, similarity: None }) {
             Known::Answer(hit) => Begin::Hit(hit),
             Known::Refusal(hit) => Begin::Refused(hit),
         }
+    }
+
+    /// Counts the answer to a similar question.
+    #[cfg(feature = "semantic")]
+    fn given(&self, hit: Hit<V>, elapsed: Duration) -> Hit<V> {
+        self.inner.counters.similar();
+        self.inner.counters.hit(hit.tier, self.worth(&hit.value), elapsed);
+        hit
     }
 
     /// Gives a stale answer, with the part of computing it anew if nobody has it.
@@ -126,6 +136,16 @@ where
         lead: Lead<Outcome<V>, P>,
         stale: Option<Hit<V>>,
     ) -> Begin<V, P> {
+        #[cfg(feature = "semantic")]
+        let lesson = match self.advice(control).await {
+            Advice::None => None,
+            Advice::Compute(lesson) => Some(lesson),
+            Advice::Give(hit, None) => return Begin::Hit(self.given(hit, elapsed)),
+            Advice::Give(hit, Some(lesson)) => {
+                let guard = self.guard(key, control, reason).lead(lead).lesson(Some(lesson));
+                return Begin::Renew(self.given(hit, elapsed), guard);
+            }
+        };
         let (mut pause, longest) = LOOKS;
         let lease = loop {
             let leased = self.try_lease(key).await;
@@ -143,6 +163,8 @@ where
         };
         self.inner.counters.miss(reason, elapsed);
         let guard = self.guard(key, control, reason).lead(lead).lease(lease);
+        #[cfg(feature = "semantic")]
+        let guard = guard.lesson(lesson);
         Begin::Lead(match stale {
             Some(stale) => guard.or_stale(stale),
             None => guard,

@@ -1,6 +1,10 @@
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
+#[cfg(feature = "semantic")]
+use super::similar::Similar;
 use super::{Cache, Inner, clearings::Clearings};
+#[cfg(feature = "semantic")]
+use crate::semantic::Similarity;
 use crate::{Clock, Store, SystemClock, Tag, Worth};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -11,6 +15,8 @@ pub struct CacheBuilder<V, P = ()> {
     store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) settings: Settings<V>,
+    #[cfg(feature = "semantic")]
+    similarity: Option<Similarity<V>>,
     pieces: PhantomData<fn() -> P>,
 }
 
@@ -41,7 +47,14 @@ impl<V> CacheBuilder<V> {
             worth: Box::new(|_| Worth::default()),
             tags: Box::new(|_| Vec::new()),
         };
-        Self { store, clock: Arc::new(SystemClock), settings, pieces: PhantomData }
+        Self {
+            store,
+            clock: Arc::new(SystemClock),
+            settings,
+            #[cfg(feature = "semantic")]
+            similarity: None,
+            pieces: PhantomData,
+        }
     }
 
     /// Lets answers be streamed in pieces `P` while they are computed, so that callers with the same key can
@@ -49,8 +62,14 @@ impl<V> CacheBuilder<V> {
     ///
     /// Defaults to answers that come in one piece.
     pub fn streamed<P>(self) -> CacheBuilder<V, P> {
-        let Self { store, clock, settings, pieces: _ } = self;
-        CacheBuilder { store, clock, settings, pieces: PhantomData }
+        CacheBuilder {
+            store: self.store,
+            clock: self.clock,
+            settings: self.settings,
+            #[cfg(feature = "semantic")]
+            similarity: self.similarity,
+            pieces: PhantomData,
+        }
     }
 }
 
@@ -130,9 +149,18 @@ impl<V, P> CacheBuilder<V, P> {
         self
     }
 
+    /// Lets calls that [say so](super::CacheControl::like) take the answer to a similar question.
+    ///
+    /// Defaults to answers to the very same request only.
+    #[cfg(feature = "semantic")]
+    pub fn similarity(mut self, similarity: Similarity<V>) -> Self {
+        self.similarity = Some(similarity);
+        self
+    }
+
     /// The cache.
     pub fn build(self) -> Cache<V, P> {
-        let Self { store, clock, settings, pieces: _ } = self;
+        let Self { store, clock, settings, .. } = self;
         let shared = store.shared();
         let inner = Inner {
             clearings: Clearings::new(shared.epochs),
@@ -140,6 +168,8 @@ impl<V, P> CacheBuilder<V, P> {
             store,
             clock,
             settings,
+            #[cfg(feature = "semantic")]
+            similar: self.similarity.map(Similar::new),
             flights: Arc::default(),
             counters: Default::default(),
         };

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+#[cfg(feature = "semantic")]
+use crate::Fingerprint;
 use crate::Tag;
 
 /// What one call asks of the cache, in the words of HTTP's `Cache-Control` (RFC 9111, section 5.2.1).
@@ -26,6 +28,28 @@ pub struct CacheControl {
     pub ttl: Option<Duration>,
     /// Tags of the stored answer, beside those the cache itself gives it.
     pub tags: Vec<Tag>,
+    /// The question for which the answer to a similar one will do.
+    #[cfg(feature = "semantic")]
+    pub like: Option<Like>,
+}
+
+/// A question as it is compared with others.
+#[cfg(feature = "semantic")]
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Like {
+    /// The fingerprint of all that similar questions must agree in.
+    pub scope: Fingerprint,
+    /// What is asked.
+    pub text: String,
+}
+
+/// Prints no question.
+#[cfg(feature = "semantic")]
+impl std::fmt::Debug for Like {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Like").field("scope", &self.scope).finish_non_exhaustive()
+    }
 }
 
 impl CacheControl {
@@ -58,5 +82,13 @@ impl CacheControl {
     pub fn tag(mut self, tag: Tag) -> Self {
         self.tags.push(tag);
         self
+    }
+
+    /// Takes the answer to a similar question, too, if the cache has a
+    /// [similarity tier](crate::CacheBuilder::similarity): `text` is what is asked, `scope` the fingerprint of the
+    /// request without it, in which similar questions must agree.
+    #[cfg(feature = "semantic")]
+    pub fn like(self, scope: Fingerprint, text: impl Into<String>) -> Self {
+        Self { like: Some(Like { scope, text: text.into() }), ..self }
     }
 }

@@ -3,6 +3,8 @@ use std::{fmt, time::Duration};
 use futures_util::Stream;
 use serde::{Serialize, de::DeserializeOwned};
 
+#[cfg(feature = "semantic")]
+use super::similar::Lesson;
 use super::{Cache, CacheControl, Hit, MissReason, lease::HeldLease, look::NOTHING};
 use crate::{
     Fingerprint, Put, Refusal, Result, Tee, Worth,
@@ -27,6 +29,8 @@ pub struct LeadGuard<V, P = ()> {
     /// `None` if nobody can be waiting in another.
     lease: Option<HeldLease>,
     stale: Option<Hit<V>>,
+    #[cfg(feature = "semantic")]
+    lesson: Option<Lesson<V>>,
 }
 
 impl<V, P> LeadGuard<V, P> {
@@ -38,7 +42,18 @@ impl<V, P> LeadGuard<V, P> {
         stamp: Stamp,
     ) -> Self {
         let (cache, control) = (cache.clone(), control.clone());
-        Self { cache, key: *key, control, reason, stamp, lead: None, lease: None, stale: None }
+        Self {
+            cache,
+            key: *key,
+            control,
+            reason,
+            stamp,
+            lead: None,
+            lease: None,
+            stale: None,
+            #[cfg(feature = "semantic")]
+            lesson: None,
+        }
     }
 
     pub(super) fn lead(self, lead: Lead<Outcome<V>, P>) -> Self {
@@ -47,6 +62,11 @@ impl<V, P> LeadGuard<V, P> {
 
     pub(super) fn lease(self, lease: Option<HeldLease>) -> Self {
         Self { lease, ..self }
+    }
+
+    #[cfg(feature = "semantic")]
+    pub(super) fn lesson(self, lesson: Option<Lesson<V>>) -> Self {
+        Self { lesson, ..self }
     }
 
     pub(super) fn or_stale(self, stale: Hit<V>) -> Self {
@@ -138,7 +158,9 @@ where
         tee
     }
 
-    async fn land(self, outcome: Outcome<&V>) -> Result<Put> {
+    async fn land(mut self, outcome: Outcome<&V>) -> Result<Put> {
+        #[cfg(feature = "semantic")]
+        self.learn(&outcome);
         let Self { cache, key, control, stamp, lead, lease, .. } = self;
         let now = cache.inner.clock.wall();
         if let Some(lead) = &lead {
@@ -152,6 +174,14 @@ where
             lease.over();
         }
         put
+    }
+
+    #[cfg(feature = "semantic")]
+    fn learn(&mut self, outcome: &Outcome<&V>) {
+        let (Some(lesson), Some(similar)) = (self.lesson.take(), &self.cache.inner.similar) else { return };
+        if let (Outcome::Value(value), false) = (outcome, self.control.no_store) {
+            similar.learn(&self.key, lesson, value);
+        }
     }
 }
 

@@ -34,10 +34,10 @@ impl<V> From<MissReason> for Miss<V> {
 
 impl<V> Known<V> {
     pub(super) fn new(kept: Hit<Outcome<V>>) -> Self {
-        let Hit { value, age, tier, stale } = kept;
+        let Hit { value, age, tier, stale, similarity } = kept;
         match value {
-            Outcome::Value(value) => Known::Answer(Hit { value, age, tier, stale }),
-            Outcome::Refused(value) => Known::Refusal(Hit { value, age, tier, stale }),
+            Outcome::Value(value) => Known::Answer(Hit { value, age, tier, stale, similarity }),
+            Outcome::Refused(value) => Known::Refusal(Hit { value, age, tier, stale, similarity }),
         }
     }
 }
@@ -98,9 +98,9 @@ where
             return Err(MissReason::Expired.into());
         }
         match (entry.header.past(now), entry.outcome) {
-            (None, value) => Ok(Known::new(Hit { value, age, tier, stale: false })),
+            (None, value) => Ok(Known::new(Hit { value, age, tier, stale: false, similarity: None })),
             (Some(past), Outcome::Value(value)) if control.max_age.is_none() => {
-                let stale = Hit { value, age, tier, stale: true };
+                let stale = Hit { value, age, tier, stale: true, similarity: None };
                 Err(Miss { reason: MissReason::Expired, past: Some((stale, past)) })
             }
             (Some(_), _) => Err(MissReason::Expired.into()),

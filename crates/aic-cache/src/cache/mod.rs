@@ -8,6 +8,8 @@ mod control;
 mod lead;
 mod lease;
 mod look;
+#[cfg(feature = "semantic")]
+mod similar;
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
@@ -56,6 +58,8 @@ struct Inner<V, P> {
     clock: Arc<dyn Clock>,
     settings: Settings<V>,
     clearings: Clearings,
+    #[cfg(feature = "semantic")]
+    similar: Option<similar::Similar<V>>,
     flights: Arc<Flights<Outcome<V>, P>>,
     counters: Counters,
 }
@@ -70,7 +74,12 @@ impl<V> Cache<V> {
 impl<V, P> Cache<V, P> {
     /// What this cache has done so far, and how full its store is.
     pub fn stats(&self) -> CacheStats {
-        CacheStats { tiers: self.inner.store.tiers(), ..self.inner.counters.snapshot() }
+        CacheStats {
+            tiers: self.inner.store.tiers(),
+            #[cfg(feature = "semantic")]
+            similarity: self.inner.similar.as_ref().map(similar::Similar::stats),
+            ..self.inner.counters.snapshot()
+        }
     }
 
     /// Forgets the answer to `key`.

@@ -1,16 +1,19 @@
-//! Similarity of texts as closeness of vectors.
+//! Similarity of texts as closeness of vectors, and when the answer to a similar question may be given.
 //!
-//! Not used by [`Cache`](crate::Cache): an answer to a similar question is not an answer to this one.
+//! Start with [`Similarity`], which makes a [`Cache`](crate::Cache) do so. Its parts can be used alone: the [`Index`]
+//! that finds what is near, the [guards](conflict) that say what must not be mixed up, the [`Evidence`] that is learned
+//! about one answer, and the estimate of [`WrongHits`].
 
 mod curves;
 #[cfg(test)]
 mod draws;
 mod guards;
-mod interval;
 mod index;
+mod interval;
 mod nearest;
 mod ngram;
 mod sameness;
+mod similarity;
 mod threshold;
 mod verification;
 
@@ -20,11 +23,12 @@ use async_trait::async_trait;
 
 pub use self::{
     guards::{Conflict, conflict},
-    interval::Interval,
     index::Index,
+    interval::Interval,
     nearest::{Neighbour, nearest},
     ngram::NgramEmbedder,
     sameness::same_text,
+    similarity::Similarity,
     threshold::{Decision, ErrorBound, Evidence},
     verification::WrongHits,
 };

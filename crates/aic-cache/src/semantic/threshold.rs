@@ -8,6 +8,13 @@ use crate::{Error, Result};
 #[serde(try_from = "f64", into = "f64")]
 pub struct ErrorBound(f64);
 
+/// One in a hundred.
+impl Default for ErrorBound {
+    fn default() -> Self {
+        Self(0.01)
+    }
+}
+
 impl ErrorBound {
     /// A bound of `share`; 0.01 lets one request in a hundred be answered wrongly.
     ///

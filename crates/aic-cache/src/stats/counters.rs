@@ -132,7 +132,10 @@ impl Counters {
     }
 
     /// A hit was found by similarity.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the cache gives no such answers yet"))]
+    #[cfg_attr(
+        not(feature = "semantic"),
+        expect(dead_code, reason = "without similarity nothing is similar")
+    )]
     pub(crate) fn similar(&self) {
         self.stripe().add(Count::Similar, 1);
     }
@@ -202,6 +205,7 @@ impl Counters {
                 unpriced: n(Count::Unpriced),
             },
             tiers: Vec::new(),
+            similarity: None,
         }
     }
 

@@ -18,7 +18,7 @@ use crate::TierStats;
 /// What a [`Cache`](crate::Cache) has done since it was built. A snapshot; counts only grow.
 ///
 /// Prints as a small table.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct CacheStats {
     /// Answers found, by the tier they were found in. What was found in more than seven tiers is under `"other"`.
@@ -49,6 +49,26 @@ pub struct CacheStats {
     pub latency: Latencies,
     /// How full the store is, one line for each of its tiers, the nearest first.
     pub tiers: Vec<TierStats>,
+    /// How right the answers to similar questions are; `None` where none are given.
+    pub similarity: Option<SimilarityStats>,
+}
+
+/// How right the answers to similar questions are, by a sample of them that was computed and compared.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SimilarityStats {
+    /// Questions that are remembered.
+    pub questions: u64,
+    /// Near questions that were passed over because they ask for something else.
+    pub conflicts: u64,
+    /// Hits in the sample.
+    pub verified: u64,
+    /// Hits in the sample whose answer was wrong.
+    pub wrong: u64,
+    /// Their share, 0–1; `None` before the first.
+    pub wrong_rate: Option<f64>,
+    /// Between which shares the true one lies, with 95 % confidence; `None` before the first.
+    pub interval: Option<(f64, f64)>,
 }
 
 /// Answers not found, by reason.

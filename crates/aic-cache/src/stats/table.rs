@@ -1,6 +1,6 @@
 use std::{fmt, time::Duration};
 
-use super::{CacheStats, Latency};
+use super::{CacheStats, Latency, SimilarityStats};
 use crate::TierStats;
 
 /// A table of what happened at least once, for a terminal of 80 columns. Does not end in a line break.
@@ -11,8 +11,18 @@ impl fmt::Display for CacheStats {
         section(f, "misses", self.miss_lines())?;
         section(f, "stores", self.store_lines())?;
         section(f, "saved", self.saved_lines())?;
-        section(f, "tiers", self.tiers.iter().map(tier_line).collect())
+        section(f, "tiers", self.tiers.iter().map(tier_line).collect())?;
+        section(f, "similar", self.similarity.iter().map(similarity_line).collect())
     }
+}
+
+fn similarity_line(stats: &SimilarityStats) -> Option<String> {
+    let (Some(rate), Some((low, high))) = (stats.wrong_rate, stats.interval) else {
+        return Some(format!("{} questions, no hit verified yet", grouped(stats.questions)));
+    };
+    let [rate, low, high] = [rate, low, high].map(|share| share * 100.0);
+    let of = format!("{} of {} verified", grouped(stats.wrong), grouped(stats.verified));
+    Some(format!("{} questions, {of} wrong: {rate:.1} % ({low:.1}–{high:.1} %)", grouped(stats.questions)))
 }
 
 /// The name stands before the first line only.

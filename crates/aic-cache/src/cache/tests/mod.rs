@@ -1,5 +1,7 @@
 mod freshness;
 mod leases;
+#[cfg(feature = "semantic")]
+mod similar;
 mod streams;
 
 use std::{
@@ -45,7 +47,13 @@ async fn answer_that_was_put_is_found_with_its_age_and_tier() {
     cache.put(&KEY, &"hello".to_owned(), &control()).await.unwrap();
     clock.advance(Duration::from_secs(90));
 
-    let hit = Hit { value: "hello".to_owned(), age: Duration::from_secs(90), tier: "memory", stale: false };
+    let hit = Hit {
+        value: "hello".to_owned(),
+        age: Duration::from_secs(90),
+        tier: "memory",
+        stale: false,
+        similarity: None,
+    };
     assert_eq!(cache.lookup(&KEY, &control()).await, Lookup::Hit(hit));
 }
 
