@@ -53,7 +53,8 @@ pub mod testing;
 pub mod warm;
 
 pub use cache::{
-    Answer, Begin, Cache, CacheBuilder, CacheControl, Computed, Hit, LeadGuard, Lookup, MissReason,
+    Answer, Begin, Cache, CacheBuilder, CacheControl, Computed, Explanation, Hit, LeadGuard, Lookup,
+    MissReason,
 };
 pub use clock::{Clock, SystemClock};
 pub use error::{BoxError, Error, Result};

@@ -2,7 +2,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use aic_cache::{Begin, CacheControl, Fingerprint, Tag};
+use aic_cache::warm::{Outcome, Warmed, Warming};
+use aic_cache::{Begin, CacheControl, Fingerprint, Outline, Recent, Tag, Tenant, Worth};
 use aic_monitor::{Machine, Monitor};
 use aic_profiles::Recommendation;
 use aic_quant::Model;
@@ -11,7 +12,9 @@ use aic_router::{ChatRequest, EmbedRequest, Embeddings, Explanation, Router};
 use crate::assembly::{Costs, Watch};
 use crate::identity::{self, Identity};
 use crate::keeping::{Answers, Lead, Terms, kept_at_the_end, refusal};
-use crate::{Answer, Builder, ChatStream, Config, Error, Finding, Question, Result, Status};
+use crate::{
+    Answer, Builder, CacheExplanation, ChatStream, Config, Error, Finding, Question, Result, Status,
+};
 
 /// Sampling temperature of a request that names none: the likeliest answer, which is also one worth keeping.
 const TEMPERATURE: f32 = 0.0;
@@ -31,6 +34,8 @@ pub(crate) struct Inner {
     pub(crate) local: Option<Local>,
     pub(crate) router: Router,
     pub(crate) cache: Option<Answers>,
+    /// Outlines of the requests whose answers were kept last.
+    pub(crate) recent: Recent,
     pub(crate) watch: Watch,
     pub(crate) costs: Option<Costs>,
     pub(crate) findings: Vec<Finding>,
@@ -89,7 +94,7 @@ impl Aic {
     pub async fn chat(&self, question: impl Into<Question>) -> Result<ChatStream> {
         let asked = Instant::now();
         let (request, control) = self.complete(question.into());
-        let Some((cache, key)) = self.key(&request) else {
+        let Some((cache, key, control)) = self.key(&request, control) else {
             let events = self.inner.router.chat(request).await?;
             return Ok(ChatStream::own(events, asked));
         };
@@ -118,6 +123,45 @@ impl Aic {
             Some(cache) => cache.clear(tags).await.map_err(Error::Cache),
             None => Ok(()),
         }
+    }
+
+    /// Says what the cache would do with a question, and what sets it apart from the nearest one that was asked, without
+    /// asking it.
+    ///
+    /// # Cancel safety
+    /// Dropping the future has no effect.
+    pub async fn explain_cache(&self, question: impl Into<Question>) -> CacheExplanation {
+        let (request, control) = self.complete(question.into());
+        let Some((cache, key, control)) = self.key(&request, control) else {
+            return CacheExplanation::not_cached(&request, self.inner.cache.is_some());
+        };
+        let closest = self.outline(&request).and_then(|outline| self.inner.recent.closest(&outline));
+        CacheExplanation::of(key, cache.explain(&key, &control).await, closest)
+    }
+
+    /// Asks `questions` ahead of use, so that their answers are kept, at the rate and within the budget of `warming`.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops; what has been kept stays.
+    pub async fn warm<Q: Into<Question>>(
+        &self,
+        questions: impl IntoIterator<Item = Q>,
+        warming: Warming<'_>,
+    ) -> Warmed {
+        let ask = |question: Q| {
+            let question = question.into();
+            async move {
+                match self.ask(question).await {
+                    Ok(answer) if answer.origin.is_cache() => Outcome::Known,
+                    Ok(answer) => Outcome::Computed(Worth {
+                        tokens: answer.usage.map(|usage| usage.input + usage.output),
+                        nano_usd: answer.cost.map(|cost| cost.0),
+                    }),
+                    Err(error) => Outcome::Failed(error.into()),
+                }
+            }
+        };
+        warming.run(questions, ask).await
     }
 
     /// Turns a text into a vector, with the local model or else the first provider that makes embeddings.
@@ -203,6 +247,9 @@ impl Aic {
     /// Makes an answer that others may be waiting for.
     async fn answer(&self, request: ChatRequest, lead: Lead, asked: Instant) -> Result<ChatStream> {
         let terms = self.terms(&request);
+        if let Some(outline) = self.outline(&request) {
+            self.inner.recent.note(*lead.key(), outline);
+        }
         match self.inner.router.chat(request).await {
             Ok(events) => {
                 Ok(ChatStream::live(lead.share(|lead| kept_at_the_end(events, lead, terms)), asked))
@@ -225,6 +272,10 @@ impl Aic {
         }
     }
 
+    fn outline(&self, request: &ChatRequest) -> Option<Outline> {
+        Identity::of(request, self.models(request)).outline(&identity::tenant(request)).ok()
+    }
+
     fn terms(&self, request: &ChatRequest) -> Terms {
         let explanation = self.inner.router.explain(request);
         let first_choice = explanation.chosen().map(|candidate| candidate.model.clone());
@@ -244,15 +295,20 @@ impl Aic {
         (request, cache)
     }
 
-    /// The cache and the key for a request whose answer may be kept.
-    fn key(&self, request: &ChatRequest) -> Option<(&Answers, Fingerprint)> {
+    /// The cache and the key for a request whose answer may be kept, and what it asks of the cache.
+    fn key(
+        &self,
+        request: &ChatRequest,
+        control: CacheControl,
+    ) -> Option<(&Answers, Fingerprint, CacheControl)> {
         let cache = self.inner.cache.as_ref()?;
         let sampled = request.temperature != Some(TEMPERATURE);
         if !identity::is_complete(request) || (sampled && !self.inner.config.cache.sampled) {
             return None;
         }
-        match Identity::of(request, self.models(request)).key(&identity::tenant(request)) {
-            Ok(key) => Some((cache, key)),
+        let (identity, tenant) = (Identity::of(request, self.models(request)), identity::tenant(request));
+        match identity.key(&tenant) {
+            Ok(key) => Some((cache, key, self.alike(identity, &tenant, control))),
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
@@ -260,6 +316,17 @@ impl Aic {
                 );
                 None
             }
+        }
+    }
+
+    /// Lets the answer to a similar question do, where the configuration says so.
+    fn alike(&self, identity: Identity<'_>, tenant: &Tenant, control: CacheControl) -> CacheControl {
+        match self.inner.config.cache.similar_error {
+            Some(_) => match identity.question(tenant) {
+                Some((scope, text)) => control.like(scope, text),
+                None => control,
+            },
+            None => control,
         }
     }
 

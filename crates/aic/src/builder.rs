@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use aic_cache::Recent;
 use aic_monitor::Machine;
 use aic_profiles::Hardware;
 use aic_quant::gguf::Bytes;
@@ -105,7 +106,17 @@ impl Builder {
             Watch::start(&config.monitor, &config.alerts, Readings::new(router.clone(), cache.clone()))?;
         let local =
             local.map(|LocalModel { model, name, recommendation, .. }| Local { model, name, recommendation });
-        let inner = Inner { config, machine, local, router, cache, watch, costs, findings };
+        let inner = Inner {
+            config,
+            machine,
+            local,
+            router,
+            cache,
+            recent: Recent::default(),
+            watch,
+            costs,
+            findings,
+        };
         Ok(Aic { inner: Arc::new(inner) })
     }
 }

@@ -1,5 +1,5 @@
 //! What an answer depends on, and so the key it is kept under.
-use aic_cache::{Fingerprint, Tenant};
+use aic_cache::{Fingerprint, Outline, Tenant};
 use aic_router::{
     ChatRequest, Constraints, Media, Message, Part, Priority, ReasoningEffort, ResponseFormat, Role, Task,
     Tool, ToolChoice,
@@ -8,6 +8,9 @@ use serde::{Serialize, Serializer};
 
 /// The kind of key, and its version: to be changed with what is below.
 const DOMAIN: &str = "aic chat 2";
+
+/// The kind of fingerprint of a request without its last question.
+const SCOPE: &str = "aic chat scope 2";
 
 /// Everything in a request that an answer depends on, and who could answer it.
 ///
@@ -87,6 +90,20 @@ impl<'a> Identity<'a> {
     /// The key the answer is kept under for `tenant`.
     pub(crate) fn key(&self, tenant: &Tenant) -> aic_cache::Result<Fingerprint> {
         Fingerprint::of(DOMAIN, tenant, self)
+    }
+
+    /// By what a miss can be explained: which parts of it differ from another's.
+    pub(crate) fn outline(&self, tenant: &Tenant) -> aic_cache::Result<Outline> {
+        Outline::of(DOMAIN, tenant, self)
+    }
+
+    /// What the user asks last, and the fingerprint of all the rest. `None` if the last turn is not the user's words
+    /// alone.
+    pub(crate) fn question(mut self, tenant: &Tenant) -> Option<(Fingerprint, &'a str)> {
+        let last = self.messages.pop().filter(|turn| *turn.role == Role::User)?;
+        let [Piece(Part::Text(text))] = &last.parts[..] else { return None };
+        let scope = Fingerprint::of(SCOPE, tenant, &self).ok()?;
+        Some((scope, text))
     }
 }
 

@@ -2,6 +2,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aic_cache::semantic::same_text;
 use aic_cache::{Cache, LeadGuard, Refusal, Tag, Worth};
 use aic_router::{Answer, Draft, ErrorKind, Event, FinishReason, Part};
 use futures_util::Stream;
@@ -102,6 +103,11 @@ pub(crate) fn worth(answer: &Answer) -> Worth {
 /// By what an answer can be cleared: its provider and its model.
 pub(crate) fn tags(answer: &Answer) -> Vec<Tag> {
     vec![Tag::new("provider", &answer.provider), Tag::new("model", &answer.model)]
+}
+
+/// Whether two answers say the same, however they are set.
+pub(crate) fn same(a: &Answer, b: &Answer) -> bool {
+    a.tool_calls().eq(b.tool_calls()) && same_text(&a.text(), &b.text())
 }
 
 /// The refusal behind an error, if every model that was asked refused the request for what it is.

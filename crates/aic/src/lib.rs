@@ -65,6 +65,8 @@ mod assembly;
 #[cfg(feature = "full")]
 mod builder;
 #[cfg(feature = "full")]
+mod cache_explanation;
+#[cfg(feature = "full")]
 pub mod config;
 #[cfg(feature = "full")]
 mod error;
@@ -92,6 +94,7 @@ pub use {
     },
     answer::{Answer, Origin},
     builder::Builder,
+    cache_explanation::CacheExplanation,
     config::{Config, Environment},
     error::{Error, Result},
     finding::{Finding, FindingState},

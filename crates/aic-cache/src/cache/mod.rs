@@ -5,6 +5,7 @@ mod begin;
 mod builder;
 mod clearings;
 mod control;
+mod explain;
 mod lead;
 mod lease;
 mod look;
@@ -20,6 +21,7 @@ pub use self::{
     answer::{Answer, Begin, Computed, Hit, Lookup, MissReason},
     builder::CacheBuilder,
     control::CacheControl,
+    explain::Explanation,
     lead::LeadGuard,
 };
 use self::{builder::Settings, clearings::Clearings, look::Known};

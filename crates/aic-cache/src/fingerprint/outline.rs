@@ -74,7 +74,7 @@ impl Outline {
 }
 
 /// One place at which two requests differ.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Serialize, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Difference {
     /// The place, as in `messages[2].parts[0].text`; empty for the whole value. A name that is not made of
     /// letters, digits, `_` and `-` stands in brackets and quotation marks, one of more than 64 bytes as its digest.
@@ -84,7 +84,7 @@ pub struct Difference {
 }
 
 /// What happened at a place between an earlier and a later request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Serialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
     /// The earlier request has another value there.
     Changed,

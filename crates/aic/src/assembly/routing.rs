@@ -35,12 +35,14 @@ fn limited(mut router: RouterBuilder, routing: &RoutingConfig) -> Result<RouterB
 
 #[cfg(feature = "redis")]
 fn shared(router: RouterBuilder, config: &Config) -> Result<RouterBuilder> {
-    Ok(match &config.cache.redis_url {
-        Some(url) if !config.routing.rate_limits.is_empty() => {
-            router.shared_limits(aic_router::SharedLimits::new(url))
-        }
-        _ => router,
-    })
+    let url = config.cache.redis_url.as_ref().filter(|_| !config.routing.rate_limits.is_empty());
+    let Some(url) = url else { return Ok(router) };
+    if url.contains("+sentinel://") || url.contains("+cluster://") {
+        let message = "rate limits are shared through one Redis server, and cache.redis_url names several; \
+                       leave the limits out, or name one server";
+        return Err(wrong("routing.rate_limits", message.to_owned()));
+    }
+    Ok(router.shared_limits(aic_router::SharedLimits::new(url)))
 }
 
 #[cfg(not(feature = "redis"))]
@@ -104,6 +106,15 @@ mod tests {
 
         let missing = Config::from_toml("[http]\nca_file = \"no/such.pem\"").unwrap();
         assert!(http(&missing.http).unwrap_err().to_string().contains("no/such.pem"));
+    }
+
+    #[cfg(feature = "redis")]
+    #[test]
+    fn limits_over_several_servers_are_refused() {
+        let limit = "[[routing.rate_limits]]\nrequests_per_minute = 5\n[cache]\nredis_url = \"redis+cluster://a:1,b:2\"";
+        let error = router(&Config::from_toml(limit).unwrap()).unwrap_err().to_string();
+
+        assert!(error.contains("routing.rate_limits") && error.contains("one Redis server"), "{error}");
     }
 
     #[test]

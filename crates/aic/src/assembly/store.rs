@@ -2,12 +2,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use aic_cache::semantic::{NgramEmbedder, Similarity};
 use aic_cache::{Cache, DiskStore, MemoryStore, Store, Tiered};
 use tokio::task::spawn_blocking;
 
 use super::chain;
 use crate::config::CacheConfig;
-use crate::keeping::{Answers, tags, worth};
+use crate::keeping::{Answers, same, tags, worth};
 use crate::{Finding, Result};
 
 /// The cache the configuration asks for, `None` where it is turned off, and what was found on the way.
@@ -42,7 +43,12 @@ pub(crate) async fn cache(config: &CacheConfig) -> Result<(Option<Answers>, Vec<
 const ON_DISK: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn over(store: impl Store, config: &CacheConfig) -> Answers {
-    Cache::builder(store)
+    let builder = Cache::builder(store);
+    let builder = match config.similar_error {
+        Some(bound) => builder.similarity(Similarity::new(NgramEmbedder::new(384), same).error_bound(bound)),
+        None => builder,
+    };
+    builder
         .ttl(config.ttl)
         .stale_while_revalidate(config.stale_while_revalidate)
         .stale_if_error(config.stale_if_error)

@@ -6,6 +6,7 @@ mod routing;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use aic_cache::semantic::ErrorBound;
 use serde::Deserialize;
 
 pub use environment::Environment;
@@ -92,6 +93,9 @@ pub struct CacheConfig {
     /// Whether answers to requests with a temperature above 0 are kept, too, though these want another answer each
     /// time. Defaults to false.
     pub sampled: bool,
+    /// The greatest chance, above 0 and below 1, that a question is given the answer to a similarly spelt one that would
+    /// have been another. Without it, only the very same question is answered from the cache.
+    pub similar_error: Option<ErrorBound>,
     /// Redis shared by several programs, such as `redis://127.0.0.1:6379`. `REDIS_URL` sets it too.
     pub redis_url: Option<String>,
 }
@@ -109,6 +113,7 @@ impl Default for CacheConfig {
             stale_while_revalidate: DAY,
             stale_if_error: 7 * DAY,
             sampled: false,
+            similar_error: None,
             redis_url: None,
         }
     }

@@ -127,3 +127,30 @@ async fn answer_is_cleared_by_a_tag_that_is_read_off_it() {
     cache.clear(&[Tag::new("model", "small")]).await.unwrap();
     assert!(cache.get(&KEY).await.is_none());
 }
+
+#[tokio::test]
+async fn explanation_says_what_a_call_would_come_to_and_counts_nothing() {
+    let (clock, cache) = lenient(HOUR, Duration::ZERO);
+    let explain = async |control: CacheControl| cache.explain(&KEY, &control).await.to_string();
+    let tag = Tag::new("document", "a");
+
+    assert_eq!(explain(control()).await, "miss: no answer to this request is stored");
+    cache.put(&KEY, &"x".to_owned(), &control().ttl(MINUTE).tag(tag)).await.unwrap();
+    clock.advance(Duration::from_secs(30));
+    assert!(explain(control()).await.starts_with("hit: in memory, stored 30"));
+    assert_eq!(explain(control().no_cache()).await, "miss: the call wants a new answer");
+    assert_eq!(
+        explain(control().max_age(Duration::from_secs(1))).await,
+        "miss: the stored answer is older than this call allows"
+    );
+    clock.advance(MINUTE);
+    let stale = explain(control()).await;
+    assert!(
+        stale.starts_with("stale: in memory, 30") && stale.ends_with("while it is computed anew"),
+        "{stale}"
+    );
+    cache.clear(&[tag]).await.unwrap();
+    assert_eq!(explain(control()).await, "miss: the stored answer was cleared by one of its tags");
+
+    assert_eq!(cache.stats().hits.len() as u64 + cache.stats().misses.absent, 0);
+}
