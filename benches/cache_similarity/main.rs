@@ -26,6 +26,9 @@ const GROUP: usize = 10;
 
 type Vectors = Vec<Vec<f32>>;
 
+/// Draws that many vectors to keep and that many queries.
+type Set = fn(&mut StdRng, usize, usize) -> (Vectors, Vectors);
+
 fn main() {
     // Under `cargo test --benches` one short pass shows that it works.
     let quick = !std::env::args().any(|argument| argument == "--bench");
@@ -36,8 +39,7 @@ fn main() {
         "{:<10} {:>8} {:>8} {:>7} {:>9} {:>10} {:>10} {:>8} {:>8}",
         "set", "scan", "index", "faster", "recall@1", "recall@10", "insert", "p99", "bytes"
     );
-    let sets: [(&str, fn(&mut StdRng, usize, usize) -> (Vectors, Vectors)); 3] =
-        [("questions", questions), ("clusters", clusters), ("even", even)];
+    let sets: [(&str, Set); 3] = [("questions", questions), ("clusters", clusters), ("even", even)];
     // Kept until the end: the next index would grow into the memory of the last, and its bytes would not be seen.
     let mut indexes = Vec::new();
     for (name, set) in sets {

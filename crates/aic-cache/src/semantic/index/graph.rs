@@ -198,9 +198,15 @@ impl Graph {
         let mut change = Change::default();
         for level in 0..=self.top(node) {
             if self.links(node, level).any(&condemned) {
-                let links = self.links(node, level).flat_map(|link| self.instead(&condemned, link, level));
-                let links = links.filter(|&link| link != node && view.is_live(link));
-                change.lists.push((node, level, select(view, &ranked(view, node, links), capacity(level))));
+                let around = self.links(node, level).flat_map(|link| self.instead(&condemned, link, level));
+                let around = around.filter(|&link| link != node && view.is_live(link));
+                let mut links = select(view, &ranked(view, node, around), capacity(level));
+                // What was linked stays if there is room: the selection among more leaves fewer.
+                let others =
+                    self.links(node, level).filter(|&link| view.is_live(link) && !links.contains(&link));
+                let others: Vec<u32> = others.take(capacity(level) - links.len()).collect();
+                links.extend(others);
+                change.lists.push((node, level, links));
             }
         }
         change
