@@ -42,7 +42,7 @@ impl<V> CacheBuilder<V> {
             refusal_ttl: Duration::from_secs(60),
             stale_while_revalidate: Duration::ZERO,
             stale_if_error: Duration::ZERO,
-            lease_ttl: Duration::from_secs(5),
+            lease_ttl: Duration::from_secs(1),
             pack_above: 4096,
             worth: Box::new(|_| Worth::default()),
             tags: Box::new(|_| Vec::new()),
@@ -109,9 +109,10 @@ impl<V, P> CacheBuilder<V, P> {
     }
 
     /// How long a process that computes an answer may give no sign of life before another takes over. Only where
-    /// the store has [leases](crate::Leases). With zero none are taken, and each process computes on its own.
+    /// the store has [leases](crate::Leases). With zero none are taken, and each process computes on its own. It is also
+    /// the longest that others wait in vain, when a failover has lost the answer and kept the lease.
     ///
-    /// Defaults to 5 s.
+    /// Defaults to 1 s.
     pub fn lease_ttl(mut self, ttl: Duration) -> Self {
         self.settings.lease_ttl = ttl;
         self

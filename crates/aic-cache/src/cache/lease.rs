@@ -18,7 +18,7 @@ pub(super) struct HeldLease {
 }
 
 impl HeldLease {
-    /// Keeps the lease `fence` of `key`, renewing it three times in each `ttl`.
+    /// Keeps the lease `fence` of `key`, renewing it four times in each `ttl`.
     pub(super) fn keep(leases: Arc<dyn Leases>, key: Fingerprint, fence: Fence, ttl: Duration) -> Self {
         let renewal = tokio::spawn(renew(leases.clone(), key, fence, ttl)).abort_handle();
         Self { leases, key, fence, renewal, is_over: false }
@@ -36,7 +36,7 @@ impl HeldLease {
 
 async fn renew(leases: Arc<dyn Leases>, key: Fingerprint, fence: Fence, ttl: Duration) {
     loop {
-        sleep(ttl / 3).await;
+        sleep(ttl / 4).await;
         match leases.renew(&key, fence, ttl).await {
             Ok(true) => {}
             Ok(false) => return debug!("lease lost: the answer will be refused if somebody else has begun"),
@@ -66,7 +66,7 @@ async fn give_back(leases: Arc<dyn Leases>, key: Fingerprint, fence: Fence) {
 }
 
 const GIVE_BACK_EVERY: Duration = Duration::from_millis(100);
-const GIVE_BACK_TRIES: usize = 50;
+const GIVE_BACK_TRIES: usize = 20;
 
 impl fmt::Debug for HeldLease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

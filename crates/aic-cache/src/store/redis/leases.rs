@@ -11,7 +11,7 @@ use tokio::{runtime::Handle, time::sleep};
 use super::{RedisStore, call::LeftAlone, scripts::Script, ttl_ms};
 use crate::{Error, Fence, Fingerprint, Leases, Put, Result, store::size};
 
-/// `KEYS`: lease, fence. `ARGV`: time to live in ms, a number of this attempt's own. Answers with the fence of the new
+/// `KEYS`: lease, fence, attempt. `ARGV`: time to live in ms, a number of this attempt's own. Answers with the fence of the new
 /// lease, if it is free or this attempt has it already.
 ///
 /// Two keys make a lease: one that ends with it and one that remembers its fence for an hour longer. Fences are
@@ -27,6 +27,7 @@ use crate::{Error, Fence, Fingerprint, Leases, Put, Result, store::size};
 static ACQUIRE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
+        if redis.call('EXISTS', KEYS[3]) == 1 then return nil end
         local held, last = unpack(redis.call('MGET', KEYS[1], KEYS[2]))
         local free = redis.call('SET', KEYS[1], '', 'PX', ARGV[1], 'NX')
         if not free and redis.call('PTTL', KEYS[1]) >= 0 then
@@ -46,12 +47,14 @@ static ACQUIRE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// `KEYS`: lease. `ARGV`: the number of an attempt, which gives back what it may have got unheard.
+/// `KEYS`: lease, attempt. `ARGV`: the number of an attempt, which gives back what it may have got unheard. The second
+/// key stays for a minute, so that an attempt that is carried out later gets nothing.
 static ABANDON: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
         local held = redis.call('MGET', KEYS[1])[1]
         if held and held:match(':(%d+)$') == ARGV[1] then redis.call('UNLINK', KEYS[1]) end
+        redis.call('SET', KEYS[2], '', 'PX', 60000)
         ",
     )
 });
@@ -137,7 +140,8 @@ impl RedisStore {
 /// slow, or stopped for a while, carries out what nobody waits for any more.
 struct Attempt {
     store: RedisStore,
-    lease: String,
+    /// Its lease, and its own.
+    keys: [String; 2],
     number: u64,
     is_heard: bool,
 }
@@ -145,17 +149,18 @@ struct Attempt {
 impl Attempt {
     fn new(store: &RedisStore, key: &Fingerprint) -> Self {
         let number = RandomState::new().hash_one(()) >> 1; // Lua's patterns know no sign, Redis no 64th bit.
-        Self { store: store.clone(), lease: store.lease(key), number, is_heard: false }
+        let keys = [store.lease(key), format!("{}:attempt:{number}", store.name(key))];
+        Self { store: store.clone(), keys, number, is_heard: false }
     }
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
         let (false, Ok(runtime)) = (self.is_heard, Handle::try_current()) else { return };
-        let (store, lease, number) = (self.store.clone(), std::mem::take(&mut self.lease), self.number);
+        let (store, keys, number) = (self.store.clone(), std::mem::take(&mut self.keys), self.number);
         runtime.spawn(async move {
             for _ in 0..ABANDON_TRIES {
-                if store.run::<()>(&ABANDON, std::slice::from_ref(&lease), number).await.is_ok() {
+                if store.run::<()>(&ABANDON, &keys, number).await.is_ok() {
                     return;
                 }
                 sleep(ABANDON_EVERY).await;
@@ -166,7 +171,7 @@ impl Drop for Attempt {
 
 /// How often an unheard lease is given back while the server is away, until it will have ended by itself.
 const ABANDON_EVERY: Duration = Duration::from_millis(100);
-const ABANDON_TRIES: usize = 50;
+const ABANDON_TRIES: usize = 20;
 
 /// Whether the server may have done what it was asked, though it did not say so.
 fn may_have_been_carried_out(error: &Error) -> bool {
@@ -179,8 +184,9 @@ fn may_have_been_carried_out(error: &Error) -> bool {
 #[async_trait]
 impl Leases for RedisStore {
     async fn acquire(&self, key: &Fingerprint, ttl: Duration) -> Result<Option<Fence>> {
-        let keys = [self.lease(key), self.fence(key)];
         let mut attempt = Attempt::new(self, key);
+        let [lease, own] = attempt.keys.clone();
+        let keys = [lease, self.fence(key), own];
         let fence: Result<Option<u64>> = self.run(&ACQUIRE, &keys, (ttl_ms(ttl), attempt.number)).await;
         attempt.is_heard = !fence.as_ref().is_err_and(may_have_been_carried_out);
         Ok(fence?.map(Fence))
