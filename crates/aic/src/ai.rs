@@ -9,6 +9,7 @@ use aic_profiles::Recommendation;
 use aic_quant::Model;
 use aic_router::{ChatRequest, EmbedRequest, Embeddings, Explanation, Router};
 
+use crate::adapters::Lifetime;
 use crate::assembly::{Costs, Watch};
 use crate::identity::{self, Identity};
 use crate::keeping::{Answers, Lead, Terms, kept_at_the_end, refusal};
@@ -36,6 +37,9 @@ pub(crate) struct Inner {
     pub(crate) cache: Option<Answers>,
     /// Outlines of the requests whose answers were kept last.
     pub(crate) recent: Recent,
+    /// Ends what the monitor reads here.
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    pub(crate) lifetime: Lifetime,
     pub(crate) watch: Watch,
     pub(crate) costs: Option<Costs>,
     pub(crate) findings: Vec<Finding>,

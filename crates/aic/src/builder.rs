@@ -102,8 +102,8 @@ impl Builder {
             Some(path) => Some(Costs::start(path, router.clone()).await?),
             None => None,
         };
-        let watch =
-            Watch::start(&config.monitor, &config.alerts, Readings::new(router.clone(), cache.clone()))?;
+        let (readings, lifetime) = Readings::new(router.clone(), cache.clone());
+        let watch = Watch::start(&config.monitor, &config.alerts, readings)?;
         let local =
             local.map(|LocalModel { model, name, recommendation, .. }| Local { model, name, recommendation });
         let inner = Inner {
@@ -113,6 +113,7 @@ impl Builder {
             router,
             cache,
             recent: Recent::default(),
+            lifetime,
             watch,
             costs,
             findings,

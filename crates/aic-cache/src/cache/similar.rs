@@ -86,11 +86,10 @@ impl<V> Similar<V> {
 
     async fn embed(&self, text: &str) -> Option<Vec<f32>> {
         let vector = self.settings.embedder.embed(text).await;
-        vector
-            .inspect_err(|error| {
-                debug!(error = error as &dyn std::error::Error, "no similar question looked for")
-            })
-            .ok()
+        if let Err(error) = &vector {
+            debug!(error = error as &dyn std::error::Error, "no similar question looked for");
+        }
+        vector.ok()
     }
 
     fn nearest(&self, scope: &Fingerprint, vector: &[f32]) -> Vec<Neighbour> {

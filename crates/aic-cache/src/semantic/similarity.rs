@@ -6,6 +6,9 @@ use std::{
 
 use super::{Embedder, ErrorBound, WrongHits};
 
+/// Whether two answers come to the same.
+type Same<V> = Box<dyn Fn(&V, &V) -> bool + Send + Sync>;
+
 /// When a [`Cache`](crate::Cache) may give the answer to a similar question, set by
 /// [`CacheBuilder::similarity`](crate::CacheBuilder::similarity).
 ///
@@ -29,7 +32,7 @@ use super::{Embedder, ErrorBound, WrongHits};
 #[must_use]
 pub struct Similarity<V> {
     pub(crate) embedder: Arc<dyn Embedder>,
-    pub(crate) same: Box<dyn Fn(&V, &V) -> bool + Send + Sync>,
+    pub(crate) same: Same<V>,
     pub(crate) bound: ErrorBound,
     pub(crate) capacity: usize,
     pub(crate) sample: WrongHits,

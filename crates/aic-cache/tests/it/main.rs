@@ -13,6 +13,8 @@ mod redis;
 mod servers;
 #[cfg(feature = "redis")]
 mod shared;
+#[cfg(feature = "semantic")]
+mod silence;
 
 use std::{
     convert::Infallible,

@@ -15,5 +15,5 @@ pub use target::ChatTarget;
 pub(crate) use device_memory::MachineMemory;
 pub(crate) use local_provider::LocalProvider;
 pub(crate) use ollama_options::on_this_machine;
-pub(crate) use readings::Readings;
+pub(crate) use readings::{Lifetime, Readings};
 pub(crate) use source::MonitorSource;

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use aic::cache::semantic::ErrorBound;
+use aic::cache::warm::Warming;
 use aic::cache::{CacheControl, Tag};
 use aic::router::testing::FakeProvider;
 use aic::router::{ErrorKind, Media, Message, ModelInfo, Price};
@@ -96,7 +98,7 @@ async fn a_stream_that_is_dropped_lets_the_next_one_ask() {
 /// A provider of one model, and an `Aic` that asks it.
 async fn asking(provider: FakeProvider, config: Config) -> (FakeProvider, Aic) {
     let provider = provider.model(ModelInfo::chat("m"));
-    let ai = with(config, []).provider(provider.clone()).build().await.unwrap();
+    let ai = with(config, []).provider(provider.clone()).build().await.expect("a configuration that works");
     (provider, ai)
 }
 
@@ -246,6 +248,91 @@ async fn sampled_answers_are_kept_where_the_configuration_says_so() {
     }
 
     assert_eq!(provider.calls(), 1);
+}
+
+#[tokio::test]
+async fn answer_in_the_folder_outlives_the_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = quiet();
+    config.cache.folder = Some(folder.path().join("answers"));
+    let (_, first) = asking(FakeProvider::new("fake").reply("kept"), config.clone()).await;
+    first.ask("?").await.unwrap();
+    first.shutdown().await;
+
+    let (provider, second) = asking(FakeProvider::new("fake").reply("anew"), config).await;
+
+    let found = second.findings().iter().find(|finding| finding.subject == "Cache folder").unwrap();
+    let answer = second.ask("?").await.unwrap();
+    assert_eq!(
+        (answer.text().as_str(), provider.calls()),
+        ("kept", 0),
+        "{found:?} {:?}",
+        second.status().cache.unwrap().misses
+    );
+    assert!(matches!(answer.origin, Origin::Cache { tier: "disk", .. }), "{:?}", answer.origin);
+}
+
+#[tokio::test]
+async fn folder_in_use_by_another_is_told_and_answers_are_kept_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = quiet();
+    config.cache.folder = Some(folder.path().to_owned());
+    let (_, _first) = asking(FakeProvider::new("fake").reply("one"), config.clone()).await;
+
+    let (provider, second) = asking(FakeProvider::new("fake").reply("two"), config).await;
+
+    let told = second.findings().iter().find(|finding| finding.subject == "Cache folder").unwrap();
+    assert!(told.note.contains("another process") || told.note.contains("open"), "{}", told.note);
+    second.ask("?").await.unwrap();
+    assert!(second.ask("?").await.unwrap().origin.is_cache());
+    assert_eq!(provider.calls(), 1);
+}
+
+#[tokio::test]
+async fn cache_explains_itself() {
+    let (_, ai) = asking(FakeProvider::new("fake").reply("yes"), quiet()).await;
+    let question = |text: &str| ChatRequest::user(text).system("be brief");
+    ai.ask(question("Is it so?")).await.unwrap();
+
+    let same = ai.explain_cache(question("Is it so?")).await.to_string();
+    let other = ai.explain_cache(question("Is it not?")).await.to_string();
+    let sampled = ai.explain_cache(question("Is it so?").temperature(1.0)).await.to_string();
+
+    assert!(same.starts_with("hit: in memory"), "{same}");
+    assert!(other.starts_with("miss: ") && other.contains("messages[1].parts[0].text"), "{other}");
+    assert!(sampled.contains("temperature"), "{sampled}");
+}
+
+#[tokio::test]
+async fn warmed_questions_are_answered_from_the_cache() {
+    let (provider, ai) = asking(FakeProvider::new("fake").reply("yes"), quiet()).await;
+    ai.ask("one").await.unwrap();
+
+    let warmed = ai.warm(["one", "two", "three"], Warming::new()).await;
+
+    assert_eq!((warmed.progress.known, warmed.progress.computed, warmed.progress.failed), (1, 2, 0));
+    assert!(ai.ask("three").await.unwrap().origin.is_cache());
+    assert_eq!(provider.calls(), 3);
+}
+
+#[tokio::test]
+async fn similar_questions_share_an_answer_once_that_has_proved_right() {
+    let mut config = quiet();
+    config.cache.similar_error = Some(ErrorBound::new(0.2).unwrap());
+    let (provider, ai) = asking(FakeProvider::new("fake").reply("Paris"), config).await;
+
+    for i in 0..100 {
+        let question =
+            format!("{}What is the capital of France{}", " ".repeat(i / 10), "?".repeat(i % 10 + 1));
+        ai.ask(question).await.unwrap();
+        let other = ai.ask(format!("What is the capital of country number {i}?")).await.unwrap();
+        assert!(!other.origin.is_cache(), "{i}");
+    }
+
+    let cache = ai.status().cache.unwrap();
+    assert!(cache.similarity.as_ref().unwrap().conflicts > 0, "{cache}");
+    assert!(cache.similar > 0, "{cache}");
+    assert!((100..200).contains(&provider.calls()), "{cache}");
 }
 
 #[tokio::test]
