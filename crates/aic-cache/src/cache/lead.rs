@@ -158,10 +158,14 @@ where
         tee
     }
 
-    async fn land(mut self, outcome: Outcome<&V>) -> Result<Put> {
+    async fn land(self, outcome: Outcome<&V>) -> Result<Put> {
         #[cfg(feature = "semantic")]
-        self.learn(&outcome);
+        let lesson = self.lesson;
         let Self { cache, key, control, stamp, lead, lease, .. } = self;
+        #[cfg(feature = "semantic")]
+        if let Some(lesson) = lesson.filter(|_| !control.no_store) {
+            cache.learn(&key, lesson, &outcome);
+        }
         let now = cache.inner.clock.wall();
         if let Some(lead) = &lead {
             cache.count_followers(lead, worth(&cache, &outcome));
@@ -174,14 +178,6 @@ where
             lease.over();
         }
         put
-    }
-
-    #[cfg(feature = "semantic")]
-    fn learn(&mut self, outcome: &Outcome<&V>) {
-        let (Some(lesson), Some(similar)) = (self.lesson.take(), &self.cache.inner.similar) else { return };
-        if let (Outcome::Value(value), false) = (outcome, self.control.no_store) {
-            similar.learn(&self.key, lesson, value);
-        }
     }
 }
 

@@ -13,6 +13,7 @@ use tracing::debug;
 use super::{Cache, CacheControl, Hit, look::Known};
 use crate::{
     Fingerprint, SimilarityStats,
+    entry::Outcome,
     semantic::{Decision, Evidence, Index, Neighbour, Similarity, WrongHits, conflict},
 };
 
@@ -114,7 +115,7 @@ impl<V> Similar<V> {
     }
 
     /// Learns from the answer to `key`, and remembers its question unless a near one has the same answer.
-    pub(super) fn learn(&self, key: &Fingerprint, lesson: Lesson<V>, value: &V) {
+    fn learn(&self, key: &Fingerprint, lesson: Lesson<V>, value: &V) {
         let Lesson { scope, text, vector, near, is_check } = lesson;
         if let Some(Near { question, similarity, hit }) = near {
             let correct = (self.settings.same)(&hit.value, value);
@@ -131,6 +132,15 @@ impl<V> Similar<V> {
             return debug!(error = &error as &dyn std::error::Error, "question not remembered");
         }
         self.questions.insert(*key, Arc::new(Question { text, evidence: Mutex::default() }));
+    }
+}
+
+impl<V, P> Cache<V, P> {
+    /// Learns from what a computation came to.
+    pub(super) fn learn(&self, key: &Fingerprint, lesson: Lesson<V>, outcome: &Outcome<&V>) {
+        if let (Some(similar), Outcome::Value(value)) = (&self.inner.similar, outcome) {
+            similar.learn(key, lesson, value);
+        }
     }
 }
 
