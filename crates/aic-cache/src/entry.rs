@@ -1,13 +1,17 @@
 //! An answer as stored bytes: `version (1) ‖ checksum (8) ‖ form (1) ‖ body`.
 //!
-//! The body is a header and a value, both in MessagePack; packed with zstd, its length (4) comes first. What comes back
-//! from a store is not trusted: the checksum (XXH3 of all after it) finds damage, the key in the header finds an answer
-//! that ended up under another key. The checksum is no protection against somebody who may write to the store.
+//! The body is `key (32) ‖ stored (8) ‖ fresh until (8) ‖ era (8) ‖ epoch (8) ‖ number of tags (8) ‖ tags (8 each) ‖
+//! kind (1) ‖ value`, numbers with their highest byte first, the value in MessagePack; packed with zstd, its length (4)
+//! comes before it.
+//!
+//! What comes back from a store is not trusted: the checksum (XXH3 of all after it) finds damage, the key in the header
+//! finds an answer that ended up under another key. The checksum is no protection against somebody who may write to
+//! the store.
 
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
@@ -15,19 +19,23 @@ use crate::{
     clock::{unix_ms, whole_ms},
 };
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const HEAD_BYTES: usize = 1 + 8 + 1;
 /// Form of a body that is written as it is.
 const PLAIN: u8 = 0;
 /// Form of a body that is packed with zstd.
 const PACKED: u8 = 1;
+/// Kind of a value that is an answer.
+const ANSWER: u8 = 0;
+/// Kind of a value that is a refusal.
+const REFUSAL: u8 = 1;
 /// The longest body that is unpacked. A larger one is never packed.
 const UNPACKED_BYTES_MAX: usize = 64 << 20;
 /// zstd's quickest level: answers are read far more often than written, and wait for neither.
 const LEVEL: i32 = 1;
 
 /// What there is to know about a kept answer beside the answer. Times are milliseconds since 1970.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Header {
     key: Fingerprint,
     stored_ms: u64,
@@ -37,14 +45,14 @@ pub(crate) struct Header {
 }
 
 /// When an answer's computation began, as counted by [`Epochs`](crate::Epochs).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stamp {
     pub(crate) era: u64,
     pub(crate) epoch: u64,
 }
 
 /// What is kept: an answer, or the certainty that there will be none.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome<V> {
     Value(V),
     Refused(Refusal),
@@ -78,6 +86,36 @@ impl Header {
     pub(crate) fn past(&self, now: SystemTime) -> Option<Duration> {
         unix_ms(now).checked_sub(self.fresh_until_ms).map(Duration::from_millis)
     }
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        let Self { key, stored_ms, fresh_until_ms, stamp: Stamp { era, epoch }, tags } = self;
+        let numbers = [*stored_ms, *fresh_until_ms, *era, *epoch, tags.len() as u64];
+        bytes.extend_from_slice(key.as_bytes());
+        numbers.into_iter().chain(tags.iter().map(|tag| tag.to_bits())).for_each(|number| {
+            bytes.extend_from_slice(&number.to_be_bytes());
+        });
+    }
+
+    /// Reads the header of the answer to `key`, and gives back what follows it.
+    fn read<'a>(key: &Fingerprint, body: &'a [u8]) -> Result<(Self, &'a [u8]), Damage> {
+        let (found, mut rest) = body.split_first_chunk().ok_or(Damage::Cut)?;
+        if found != key.as_bytes() {
+            return Err(Damage::Key);
+        }
+        let [stored_ms, fresh_until_ms] = [number(&mut rest)?, number(&mut rest)?];
+        let stamp = Stamp { era: number(&mut rest)?, epoch: number(&mut rest)? };
+        let length = usize::try_from(number(&mut rest)?).ok().and_then(|tags| tags.checked_mul(8));
+        let (tags, rest) = length.and_then(|length| rest.split_at_checked(length)).ok_or(Damage::Cut)?;
+        let tags = tags.as_chunks().0.iter().map(|tag| Tag::from_bits(u64::from_be_bytes(*tag))).collect();
+        Ok((Self { key: *key, stored_ms, fresh_until_ms, stamp, tags }, rest))
+    }
+}
+
+/// Takes the number off that `bytes` begin with.
+fn number(bytes: &mut &[u8]) -> Result<u64, Damage> {
+    let (number, rest) = bytes.split_first_chunk().ok_or(Damage::Cut)?;
+    *bytes = rest;
+    Ok(u64::from_be_bytes(*number))
 }
 
 /// Writes an answer down; its body is packed if that makes it smaller and it is longer than `pack_above` bytes.
@@ -88,8 +126,8 @@ pub(crate) fn encode<V: Serialize>(
 ) -> Result<Bytes> {
     let mut bytes = Vec::with_capacity(512);
     bytes.extend_from_slice(&[0; HEAD_BYTES]);
-    write(&mut bytes, header, outcome)
-        .map_err(|source| Error::Encode { key: header.key, source: source.into() })?;
+    header.write(&mut bytes);
+    write(&mut bytes, outcome).map_err(|source| Error::Encode { key: header.key, source: source.into() })?;
     if let Some(packed) = pack(&bytes[HEAD_BYTES..], pack_above) {
         bytes.truncate(HEAD_BYTES);
         bytes.extend_from_slice(&packed);
@@ -101,14 +139,18 @@ pub(crate) fn encode<V: Serialize>(
     Ok(bytes.into())
 }
 
-/// The header as a list, to be short; the value with its fields' names, so that one of another shape is recognised.
-fn write<V: Serialize>(
-    bytes: &mut Vec<u8>,
-    header: &Header,
-    outcome: &Outcome<&V>,
-) -> Result<(), rmp_serde::encode::Error> {
-    rmp_serde::encode::write(bytes, header)?;
-    rmp_serde::encode::write_named(bytes, outcome)
+/// The value is written with its fields' names, so that one of another shape is recognised.
+fn write<V: Serialize>(bytes: &mut Vec<u8>, outcome: &Outcome<&V>) -> Result<(), rmp_serde::encode::Error> {
+    match outcome {
+        Outcome::Value(value) => {
+            bytes.push(ANSWER);
+            rmp_serde::encode::write_named(bytes, value)
+        }
+        Outcome::Refused(refusal) => {
+            bytes.push(REFUSAL);
+            rmp_serde::encode::write_named(bytes, refusal)
+        }
+    }
 }
 
 fn pack(body: &[u8], above: usize) -> Option<Vec<u8>> {
@@ -138,12 +180,13 @@ pub(crate) fn decode<V: DeserializeOwned>(key: &Fingerprint, bytes: &[u8]) -> Re
 }
 
 fn read<V: DeserializeOwned>(key: &Fingerprint, body: &[u8]) -> Result<Entry<V>, Damage> {
-    let mut body = rmp_serde::Deserializer::from_read_ref(body);
-    let header = Header::deserialize(&mut body)?;
-    if header.key != *key {
-        return Err(Damage::Key);
-    }
-    Ok(Entry { header, outcome: Outcome::deserialize(&mut body)? })
+    let (header, rest) = Header::read(key, body)?;
+    let outcome = match rest.split_first().ok_or(Damage::Cut)? {
+        (&ANSWER, value) => Outcome::Value(rmp_serde::from_slice(value)?),
+        (&REFUSAL, value) => Outcome::Refused(rmp_serde::from_slice(value)?),
+        (&kind, _) => return Err(Damage::Kind(kind)),
+    };
+    Ok(Entry { header, outcome })
 }
 
 fn unpack(packed: &[u8]) -> Result<Vec<u8>, Damage> {
@@ -166,6 +209,8 @@ pub(crate) enum Damage {
     Checksum,
     #[error("of the unknown form {0}")]
     Form(u8),
+    #[error("of the unknown kind {0}")]
+    Kind(u8),
     #[error("{0} bytes long when unpacked, more than {UNPACKED_BYTES_MAX}")]
     Length(usize),
     #[error("cannot be unpacked: {0}")]
@@ -243,6 +288,19 @@ mod tests {
             let rest = [&[form][..], &rest].concat();
 
             prop_assert!(decode::<Vec<Option<String>>>(&KEY, &with_checksum(&rest)).is_err());
+        }
+
+        #[test]
+        fn foreign_bytes_under_the_right_key_never_panic(
+            tags in prop_oneof![0u64..4, any::<u64>()],
+            rest in prop::collection::vec(0u8..4, 0..50),
+        ) {
+            let body = [&[PLAIN][..], KEY.as_bytes(), &[0; 32], &tags.to_be_bytes(), &rest].concat();
+
+            match decode::<u8>(&KEY, &with_checksum(&body)) {
+                Ok(entry) => prop_assert_eq!(entry.header.tags.len() as u64, tags),
+                Err(damage) => prop_assert!(matches!(damage, Damage::Cut | Damage::Kind(_) | Damage::Shape)),
+            }
         }
     }
 
