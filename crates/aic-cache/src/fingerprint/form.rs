@@ -3,6 +3,7 @@
 //! ```text
 //! value  = Null | False | True
 //!        | Natural number | Negative number | Float 8-byte
+//!        | 128+length byte…                              a text shorter than 128 bytes
 //!        | Text length byte… | Bytes length byte…          shorter than 8 KiB
 //!        | LongText 32-byte  | LongBytes 32-byte           their BLAKE3 hash
 //!        | List value… End   | Map (value value)… End
@@ -12,6 +13,9 @@
 //! Each word is one byte, and no value begins with `End`: whoever reads from the left knows at every byte what
 //! comes next and where the value ends. So distinct sequences of values never share bytes, and none is the
 //! beginning of another; bytes that follow the last value cannot be taken for a part of it.
+//!
+//! The pairs of a map stand in the order of their lengths, those of one length in the order of their bytes: lengths are
+//! quickly compared, and the longest pair, often nearly the whole map, is moved once or not at all.
 //!
 //! A long string is hashed where it lies rather than copied here and moved about by the sorting of maps; its
 //! hash stands for it as the whole fingerprint stands for the value.
@@ -23,6 +27,8 @@ const LONG: usize = GROUP;
 /// What BLAKE3 hashes side by side with AVX2; AVX-512 takes two at a time, NEON and SSE 4.1 halves.
 const GROUP: usize = 8 * CHUNK;
 const CHUNK: usize = 1024;
+/// Added to the length of a text shorter than this many bytes, to say both in one byte.
+const SHORT: u8 = 0x80;
 /// Bytes over a power of two that cost less than filling up to the next.
 const SLACK: usize = 128;
 
@@ -110,7 +116,11 @@ impl Writer {
 
     #[inline]
     pub(super) fn text(&mut self, content: &str) {
-        self.string([Kind::Text, Kind::LongText], content.as_bytes());
+        if content.len() >= SHORT.into() {
+            return self.string([Kind::Text, Kind::LongText], content.as_bytes());
+        }
+        self.out.push(SHORT + content.len() as u8);
+        self.out.extend_from_slice(content.as_bytes());
     }
 
     #[inline]
@@ -148,27 +158,31 @@ impl Writer {
         }
     }
 
-    /// Brings the map's pairs into the order of their bytes and ends it.
+    /// Brings the map's pairs into their order and ends it.
     pub(super) fn end_map(&mut self, first: usize) {
         self.sort(first);
         self.pairs.truncate(first);
         self.kind(Kind::End);
     }
 
-    /// The sorted pairs are written behind the map and moved into its place from there.
+    /// All pairs but the longest are written behind the map, and moved into its place when that has been moved.
     fn sort(&mut self, first: usize) {
         let Self { out, pairs } = self;
         let pairs = &mut pairs[first..];
-        if pairs.is_sorted_by(|a, b| out[a.clone()] <= out[b.clone()]) {
+        let order = |a: &Range<usize>, b: &Range<usize>| {
+            a.len().cmp(&b.len()).then_with(|| out[a.clone()].cmp(&out[b.clone()]))
+        };
+        if pairs.is_sorted_by(|a, b| order(a, b).is_le()) {
             return;
         }
         let (start, end) = (pairs[0].start, out.len());
-        pairs.sort_unstable_by(|a, b| out[a.clone()].cmp(&out[b.clone()]));
-        for pair in pairs {
-            out.extend_from_within(pair.clone());
+        pairs.sort_unstable_by(order);
+        if let Some((longest, others)) = pairs.split_last() {
+            others.iter().for_each(|pair| out.extend_from_within(pair.clone()));
+            out.copy_within(longest.clone(), end - longest.len());
+            out.copy_within(end.., start);
+            out.truncate(end);
         }
-        out.copy_within(end.., start);
-        out.truncate(end);
     }
 
     /// The bytes written.
@@ -233,7 +247,17 @@ impl<'a> Reader<'a> {
     /// The next value; `None` at the end of the list, map or whole.
     pub(super) fn value(&mut self) -> Option<Value<'a>> {
         let whole = self.0;
-        let item = match self.kind()? {
+        let (&word, rest) = whole.split_first()?;
+        self.0 = rest;
+        let item = match word {
+            SHORT.. => self.skip(usize::from(word - SHORT)),
+            _ => self.item(Kind::ALL[usize::from(word)])?,
+        };
+        Some(Value { key: None, bytes: &whole[..whole.len() - self.0.len()], item })
+    }
+
+    fn item(&mut self, kind: Kind) -> Option<Item<'a>> {
+        Some(match kind {
             Kind::End => return None,
             Kind::Null | Kind::False | Kind::True => Item::Leaf,
             Kind::Natural | Kind::Negative => self.skip_number(),
@@ -245,21 +269,13 @@ impl<'a> Reader<'a> {
             }
             Kind::List => Item::List(self.skip_group(false)),
             Kind::Map => Item::Map(self.skip_group(true)),
-        };
-        Some(Value { key: None, bytes: &whole[..whole.len() - self.0.len()], item })
+        })
     }
 
-    /// The text that these bytes of a value are, if they are a short one.
-    pub(super) fn text(value: &'a [u8]) -> Option<&'a str> {
-        let mut reader = Self(value);
-        (reader.kind() == Some(Kind::Text)).then(|| reader.length())?;
-        std::str::from_utf8(reader.0).ok()
-    }
-
-    fn kind(&mut self) -> Option<Kind> {
-        let (&byte, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(Kind::ALL[usize::from(byte)])
+    /// The text that these bytes of a value are, if it is shorter than 128 bytes.
+    pub(super) fn short_text(value: &'a [u8]) -> Option<&'a str> {
+        let (&word, text) = value.split_first()?;
+        if word < SHORT { None } else { std::str::from_utf8(text).ok() }
     }
 
     fn skip(&mut self, length: usize) -> Item<'a> {

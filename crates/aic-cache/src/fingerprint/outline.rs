@@ -232,7 +232,7 @@ impl Plan {
     }
 
     fn name(&self, key: &[u8]) -> Box<str> {
-        match Reader::text(key).filter(|name| name.len() <= NAME_MAX) {
+        match Reader::short_text(key).filter(|name| name.len() <= NAME_MAX) {
             Some(name) => name.into(),
             None => format!("#{:016x}", xxh3_64_with_seed(key, self.seed)).into(),
         }
