@@ -12,6 +12,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 
 #[cfg(feature = "disk")]
@@ -179,8 +180,14 @@ macro_rules! forward {
     ($pointer:ident) => {
         #[async_trait]
         impl<S: Store + ?Sized> Store for $pointer<S> {
-            async fn get(&self, key: &Fingerprint) -> Result<Option<Found>> {
-                (**self).get(key).await
+            // Written out, so that the inner future is not put into a second box.
+            fn get<'a, 'k, 'f>(&'a self, key: &'k Fingerprint) -> BoxFuture<'f, Result<Option<Found>>>
+            where
+                'a: 'f,
+                'k: 'f,
+                Self: 'f,
+            {
+                (**self).get(key)
             }
 
             async fn put(&self, key: &Fingerprint, bytes: Bytes, options: PutOptions) -> Result<Put> {
