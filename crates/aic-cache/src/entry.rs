@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 use crate::{
     Error, Fingerprint, Refusal, Result, Tag,
@@ -229,7 +229,7 @@ impl From<rmp_serde::decode::Error> for Damage {
 }
 
 fn checksum(bytes: &[u8]) -> [u8; 8] {
-    xxh3_64(bytes).to_be_bytes()
+    XxHash3_64::oneshot(bytes).to_be_bytes()
 }
 
 #[cfg(test)]

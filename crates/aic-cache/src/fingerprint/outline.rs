@@ -2,7 +2,7 @@ use std::{collections::VecDeque, fmt, sync::Arc};
 
 use parking_lot::Mutex;
 use serde::Serialize;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use twox_hash::XxHash3_64;
 
 use super::{
     Fingerprint, Tenant, canonical_form,
@@ -212,7 +212,7 @@ struct Plan {
 impl Plan {
     fn node(&self, value: &Value<'_>, level: usize) -> Node {
         let inside = if level < self.levels { self.inside(&value.item, level + 1) } else { Inside::Folded };
-        Node { digest: xxh3_64_with_seed(value.bytes, self.seed), inside }
+        Node { digest: XxHash3_64::oneshot_with_seed(self.seed, value.bytes), inside }
     }
 
     fn inside(&self, item: &Item<'_>, level: usize) -> Inside {
@@ -234,7 +234,7 @@ impl Plan {
     fn name(&self, key: &[u8]) -> Box<str> {
         match Reader::short_text(key).filter(|name| name.len() <= NAME_MAX) {
             Some(name) => name.into(),
-            None => format!("#{:016x}", xxh3_64_with_seed(key, self.seed)).into(),
+            None => format!("#{:016x}", XxHash3_64::oneshot_with_seed(self.seed, key)).into(),
         }
     }
 }

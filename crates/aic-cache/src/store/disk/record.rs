@@ -1,5 +1,7 @@
+use std::hash::Hasher;
+
 use bytes::Bytes;
-use xxhash_rust::xxh3::Xxh3;
+use twox_hash::XxHash3_64;
 
 use super::wall::Life;
 use crate::Fingerprint;
@@ -53,10 +55,10 @@ fn number(record: &[u8], place: usize) -> Option<u64> {
 }
 
 fn checksum(key: &Fingerprint, rest: &[u8]) -> u64 {
-    let mut hasher = Xxh3::new();
-    hasher.update(key.as_bytes());
-    hasher.update(rest);
-    hasher.digest()
+    let mut hasher = XxHash3_64::new();
+    hasher.write(key.as_bytes());
+    hasher.write(rest);
+    hasher.finish()
 }
 
 /// What an encoded record takes in the file, in bytes, with its key and its place in the order. Measured:
