@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 use super::{Embedder, nearest::unit};
 use crate::Result;
@@ -41,7 +41,7 @@ impl NgramEmbedder {
 
     /// Where and how an n-gram counts.
     fn place(&self, gram: &[u8]) -> (usize, f32) {
-        let number = xxh3_64(gram);
+        let number = XxHash3_64::oneshot(gram);
         let dimension = (number >> 1) % self.dimensions as u64;
         (dimension as usize, if number & 1 == 0 { 1.0 } else { -1.0 })
     }

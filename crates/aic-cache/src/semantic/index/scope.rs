@@ -4,7 +4,7 @@ use std::{
 };
 
 use parking_lot::RwLock;
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 use super::{
     code::{Codes, OwnCode},
@@ -305,7 +305,7 @@ impl State {
 /// The highest level of a vector: one more with a sixteenth of the chance, drawn from its identity so that a
 /// graph is the same each time.
 fn level(id: &Fingerprint) -> usize {
-    xxh3_64(id.as_bytes()).leading_zeros() as usize / 4
+    XxHash3_64::oneshot(id.as_bytes()).leading_zeros() as usize / 4
 }
 
 #[cfg(test)]
