@@ -69,10 +69,11 @@ where
         control: &CacheControl,
         now: Instant,
     ) -> Result<Known<V>, Miss<V>> {
+        // First, for what is computed now is stamped by it, too.
+        self.inner.clearings.sync(now).await;
         if control.no_cache {
             return Err(MissReason::Bypassed.into());
         }
-        self.inner.clearings.sync(now).await;
         match self.inner.store.get(key).await {
             Ok(Some(found)) => self.judge(key, &found, control),
             Ok(None) => Err(MissReason::Absent.into()),

@@ -160,3 +160,16 @@ async fn stale_answer_is_renewed_by_one_process_only() {
     assert!(matches!(renewing, Begin::Renew(..)));
     assert!(matches!(ours.begin(&KEY, &control()).await, Begin::Hit(Hit { stale: true, .. })));
 }
+
+#[tokio::test]
+async fn refresh_as_the_first_call_of_a_process_is_found_by_the_others() {
+    let common = Common::new();
+    let Begin::Lead(guard) = common.cache().begin(&KEY, &control().no_cache()).await else {
+        panic!("no lead")
+    };
+    guard.finish(&"new".to_owned()).await.unwrap();
+
+    let found = common.cache().get(&KEY).await;
+
+    assert_eq!(found.map(|hit| hit.value).as_deref(), Some("new"));
+}
