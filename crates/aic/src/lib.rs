@@ -108,3 +108,8 @@ pub use {
 /// The demonstration model of this project, a GGUF file: see `docs/demo-model.md`.
 #[cfg(feature = "demo-model")]
 pub static DEMO_MODEL: &[u8] = include_bytes!("../models/aic-demo-f16.gguf");
+
+/// The tour in docs/cache.md: its programs are compiled, and run where they need nothing.
+#[cfg(all(doctest, feature = "full", feature = "redis"))]
+#[doc = include_str!("../../../docs/cache.md")]
+mod cache_tour {}
