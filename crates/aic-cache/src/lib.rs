@@ -27,12 +27,9 @@
 //! - [`Store`]: the door behind which bytes are kept; [`MemoryStore`], `DiskStore` (feature `disk`),
 //!   `RedisStore` (feature `redis`) and [`Tiered`] stand behind it.
 //! - [`Outline`] and [`Recent`]: why a request was a miss: the places where it differs from one that was kept.
-//! - [`Store`]: the door behind which bytes are kept; [`MemoryStore`], `RedisStore` (feature `redis`) and
-//!   [`Tiered`] stand behind it.
 //! - [`Cache`]: typed answers with freshness, single-flight and statistics. For streams see [`Cache::begin`].
 //! - [`warm`]: filling a cache ahead of its use, within a budget.
-//! - `semantic` (feature `semantic`): vectors of texts and exact search among them.
-//! - `semantic` (feature `semantic`): vectors of texts, and an index that finds the near ones.
+//! - `semantic` (feature `semantic`): answers to similar questions, within an error bound.
 //! - `testing` (feature `testing`): the contract every store keeps, for those who write their own.
 
 mod cache;
