@@ -132,7 +132,7 @@ async fn similar_questions(folder: &Path) -> Outcome {
     let (known, passed) = (similar.questions, similar.conflicts);
     println!(
         "{DIM}computed at first and compared: a kept answer is given once it was right often enough\n\
-         {known} questions known, {passed} passed over because it asks for something else{DIM:#}"
+         {known} questions known, {passed} near ones passed over: they ask for something else{DIM:#}"
     );
     ai.shutdown().await;
     Ok(())

@@ -12,7 +12,7 @@ use crate::show::DIM;
 /// Where answers are kept, and who gives them.
 #[derive(Args)]
 pub(crate) struct Place {
-    /// Keep answers here, not in AIC_CACHE_DIR or else aic-cache-example among the temporary files
+    /// Keep answers here [default: $AIC_CACHE_DIR, else aic-cache-example among the temporary files]
     #[arg(long, value_name = "DIR", global = true)]
     folder: Option<PathBuf>,
     /// Ask Ollama and the clouds whose keys are set, too; that may cost money

@@ -1,4 +1,6 @@
 //! What the stores hold, and clearing part of it.
+use std::time::{Duration, Instant};
+
 use aic::cache::{CacheStats, Tag, Tenant, TierStats};
 use aic::{Aic, FindingState};
 use anstream::println;
@@ -56,7 +58,7 @@ impl Marks {
 pub(crate) async fn clear(place: &Place, marks: &Marks) -> Outcome {
     let ai = place.open_stores().await?;
     let (names, tags): (Vec<_>, Vec<_>) = marks.named().into_iter().unzip();
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     ai.clear(&tags).await?;
     let took = begun.elapsed();
     ai.shutdown().await;
@@ -86,6 +88,7 @@ async fn ask_twice(ai: &Aic) -> Outcome {
     for question in SAMPLE.into_iter().chain(SAMPLE) {
         ai.ask(question).await?;
     }
+    tokio::time::sleep(Duration::from_millis(1500)).await; // The disk is written once a second.
     Ok(())
 }
 
