@@ -12,7 +12,7 @@ impl Draws {
     /// From 0 (inclusive) to 1 (exclusive).
     pub(super) fn next(&mut self) -> f64 {
         self.drawn += 1;
-        let bits = xxhash_rust::xxh3::xxh3_64_with_seed(&self.drawn.to_le_bytes(), self.seed);
+        let bits = twox_hash::XxHash3_64::oneshot_with_seed(self.seed, &self.drawn.to_le_bytes());
         (bits >> 11) as f64 / (1u64 << 53) as f64
     }
 }
