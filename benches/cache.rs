@@ -1,37 +1,22 @@
 //! What a look into the cache costs, beside the bare operation it is built on.
 //!
 //! `cargo bench --bench cache`; the Redis group runs if `AIC_TEST_REDIS_URL` or `REDIS_URL` is set.
-use std::{env, hint::black_box, time::Duration};
+use std::{env, time::Duration};
 
 use aic_cache::{Cache, CacheControl, Fingerprint, MemoryStore, RedisStore, Store, Tenant};
 use criterion::{Criterion, criterion_group, criterion_main};
 use deadpool_redis::{Pool, Runtime::Tokio1};
-use redis::AsyncTypedCommands;
+use redis::AsyncCommands;
 use tokio::runtime::Runtime;
 
 criterion_group! {
     name = benches;
     config = Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
-    targets = fingerprint, memory, over_redis
+    targets = memory, over_redis
 }
 criterion_main!(benches);
 
 const PREFIX: &str = "aic:bench:";
-const SIZES: [(&str, usize); 2] = [("2KB", 2 << 10), ("64KB", 64 << 10)];
-
-/// The fingerprint of a conversation, beside BLAKE3 of its text in one piece.
-fn fingerprint(c: &mut Criterion) {
-    for (name, size) in SIZES {
-        let (messages, tenant) = (conversation(size), Tenant::new("acme"));
-        let text = messages.concat();
-        c.bench_function(&format!("cache/fingerprint/{name}"), |b| {
-            b.iter(|| Fingerprint::of("bench 1", &tenant, black_box(&messages)));
-        });
-        c.bench_function(&format!("cache/bare_blake3/{name}"), |b| {
-            b.iter(|| blake3::hash(black_box(text.as_bytes())));
-        });
-    }
-}
 
 /// A hit in memory, read and checked, beside the bytes alone.
 fn memory(c: &mut Criterion) {
@@ -58,10 +43,11 @@ fn over_redis(c: &mut Criterion) {
         b.to_async(&runtime).iter(async || cache.get(&key).await.expect("the answer is there"));
     });
     c.bench_function("cache/bare_pooled_get/2KB", |b| {
-        b.to_async(&runtime).iter(async || pool.get().await.expect("Redis is there").get(&name).await);
+        b.to_async(&runtime)
+            .iter(async || pool.get().await.expect("Redis is there").get::<_, Vec<u8>>(&name).await);
     });
     c.bench_function("cache/bare_get/2KB", |b| {
-        b.to_async(&runtime).iter(async || held.clone().get(&name).await);
+        b.to_async(&runtime).iter(async || held.clone().get::<_, Vec<u8>>(&name).await);
     });
     runtime.block_on(cache.remove(&key)).expect("Redis is there");
 }

@@ -63,9 +63,8 @@ fn outlines(c: &mut Criterion) {
         let chat = chat(&repeated(ENGLISH, size), 512);
         let asked = outline(&chat);
         c.bench_function(&format!("cache/outline/{name}"), |b| b.iter(|| outline(black_box(&chat))));
-        c.bench_function(&format!("cache/closest_of_256/{name}"), |b| {
-            b.iter(|| recent.closest(black_box(&asked)))
-        });
+        let name = format!("cache/closest_of_256/{name}");
+        c.bench_function(&name, |b| b.iter(|| recent.closest(black_box(&asked))));
     }
 }
 

@@ -6,7 +6,7 @@ use std::{env, hint::black_box, process::ExitCode, sync::Arc, time::Instant};
 
 use aic_cache::{Cache, CacheControl, Fingerprint, MemoryStore, RedisStore, Store, Tenant};
 use deadpool_redis::Runtime::Tokio1;
-use redis::AsyncTypedCommands;
+use redis::AsyncCommands;
 use serde::Serialize;
 use tokio::runtime::{Builder, Runtime};
 
@@ -110,7 +110,7 @@ fn over_redis(url: &str, rounds: usize) {
         cache.put(&key, &"x".repeat(2 * KB), &CacheControl::new()).await.expect("a text can be encoded");
         let client = redis::Client::open(url).expect("the URL is an address");
         let mut held = client.get_multiplexed_async_connection().await.expect("Redis is there");
-        let names = redis::AsyncCommands::keys::<_, Vec<String>>(&mut held, format!("{PREFIX}*{key}*"));
+        let names = held.keys::<_, Vec<String>>(format!("{PREFIX}*{key}*"));
         let name = names.await.expect("Redis is there").pop().expect("the entry is there");
         let pool = deadpool_redis::Config::from_url(url).create_pool(Some(Tokio1)).expect("an address");
         let mut times: [Vec<u64>; 3] = Default::default();
@@ -119,13 +119,21 @@ fn over_redis(url: &str, rounds: usize) {
             black_box(cache.get(&chat.key(&tenant)).await.expect("the answer is there"));
             times[0].push(nanos(begun));
             let begun = Instant::now();
-            black_box(pool.get().await.expect("Redis is there").get(&name).await.expect("a text"));
+            black_box(
+                pool.get()
+                    .await
+                    .expect("Redis is there")
+                    .get::<_, Vec<u8>>(&name)
+                    .await
+                    .expect("the entry is there"),
+            );
             times[1].push(nanos(begun));
             let begun = Instant::now();
-            black_box(held.get(&name).await.expect("a text"));
+            black_box(held.get::<_, Vec<u8>>(&name).await.expect("the entry is there"));
             times[2].push(nanos(begun));
         }
-        let names = ["prompt and answer of 2 KB", "  bare GET, pooled", "  bare GET on a connection that is held"];
+        let names =
+            ["prompt and answer of 2 KB", "  bare GET, pooled", "  bare GET on a connection that is held"];
         names.into_iter().zip(&mut times).for_each(|(name, times)| row(name, times));
         cache.remove(&key).await.expect("Redis is there");
     });
