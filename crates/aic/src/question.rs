@@ -26,10 +26,12 @@ impl Question {
         Self { request, has_priority, cache: CacheControl::new() }
     }
 
-    /// Says what this question asks of the cache. By default it uses what is there, and its answer is kept.
+    /// Says what this question asks of the cache; marks it has already are kept. By default it uses what is there, and
+    /// its answer is kept.
     #[must_use]
     pub fn cache(mut self, control: CacheControl) -> Self {
-        self.cache = control;
+        let tags = std::mem::replace(&mut self.cache, control).tags;
+        self.cache.tags.extend(tags);
         self
     }
 
@@ -57,5 +59,22 @@ impl From<String> for Question {
 impl From<ChatRequest> for Question {
     fn from(request: ChatRequest) -> Self {
         Self::new(request, true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_stay_whichever_comes_first() {
+        let mark = Tag::new("document", "a");
+        let fresh = || CacheControl::new().no_cache();
+
+        let [before, after] =
+            [Question::from("?").tag(mark).cache(fresh()), Question::from("?").cache(fresh()).tag(mark)];
+
+        assert_eq!((&before.cache, before.cache.no_cache), (&after.cache, true));
+        assert_eq!(before.cache.tags, [mark]);
     }
 }

@@ -156,22 +156,27 @@ async fn answer_too_large_for_the_store_is_returned_and_counted() {
     assert_eq!(cache.stats().not_stored.too_large, 1);
 }
 
-#[tokio::test]
-async fn fifty_callers_compute_once() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn thousand_callers_on_four_threads_compute_once() {
     let (_, _, cache) = cache();
-    let computed = AtomicUsize::new(0);
-    let compute = || async {
-        computed.fetch_add(1, Ordering::Relaxed);
-        tokio::task::yield_now().await;
-        Ok::<_, Infallible>(Computed::Store("hello".to_owned()))
+    let computed = Arc::new(AtomicUsize::new(0));
+    let ask = || {
+        let (cache, computed) = (cache.clone(), computed.clone());
+        tokio::spawn(async move {
+            let compute = async || {
+                computed.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+                Ok::<_, Infallible>(Computed::Store("hello".to_owned()))
+            };
+            cache.get_or_try_compute(&KEY, &control(), compute).await.unwrap().into_value()
+        })
     };
 
-    let control = control();
-    let answers = join_all((0..50).map(|_| cache.get_or_try_compute(&KEY, &control, compute))).await;
+    let answers = join_all((0..1000).map(|_| ask()).collect::<Vec<_>>()).await;
 
-    assert!(answers.into_iter().all(|answer| answer.unwrap().into_value() == "hello"));
-    assert_eq!(computed.into_inner(), 1);
-    assert_eq!((cache.stats().reused(), cache.stats().misses.absent), (49, 1));
+    assert!(answers.into_iter().all(|answer| answer.unwrap() == "hello"));
+    assert_eq!(computed.load(Ordering::Relaxed), 1);
+    assert_eq!((cache.stats().reused(), cache.stats().misses.absent), (999, 1));
 }
 
 #[tokio::test]
