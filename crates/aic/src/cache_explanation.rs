@@ -39,9 +39,11 @@ impl CacheExplanation {
 
 impl fmt::Display for CacheExplanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.found, self.not_kept) {
-            (Some(found), _) => write!(f, "{found}")?,
-            (None, reason) => write!(f, "not kept: {}", reason.unwrap_or("nobody knows why"))?,
+        if let Some(reason) = self.not_kept {
+            write!(f, "not kept: {reason}")?;
+        }
+        if let Some(found) = &self.found {
+            write!(f, "{found}")?;
         }
         match (&self.found, self.differences.as_deref()) {
             (Some(Explanation::Miss(_)), Some([])) => {

@@ -14,6 +14,7 @@ mod similar;
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use tracing::{debug, warn};
 
@@ -227,19 +228,24 @@ where
             return Ok(Put::Declined);
         }
         let begun = self.inner.clock.now();
-        let put = self.write(key, outcome, control, stamp, fence).await?;
+        let (bytes, ttl) = self.encoded(key, outcome, control, stamp)?;
+        let options = PutOptions::new().ttl(Some(ttl)).fence(fence);
+        let put = self.inner.store.put(key, bytes, options).await.unwrap_or_else(|error| {
+            debug!(error = &error as &dyn std::error::Error, "answer not stored");
+            Put::Unavailable
+        });
         self.inner.counters.put(put, Some(self.since(begun)));
         Ok(put)
     }
 
-    async fn write(
+    /// The entry, and how long the store is to keep it: for its life, and the time it may still be given after that.
+    fn encoded(
         &self,
         key: &Fingerprint,
         outcome: &Outcome<&V>,
         control: &CacheControl,
         stamp: Stamp,
-        fence: Option<Fence>,
-    ) -> Result<Put> {
+    ) -> Result<(Bytes, Duration)> {
         let settings = &self.inner.settings;
         let (ttl, stale, mut tags) = match outcome {
             Outcome::Value(value) => {
@@ -247,17 +253,12 @@ where
                 let stale = settings.stale_while_revalidate.max(settings.stale_if_error);
                 (ttl, stale, (settings.tags)(value))
             }
-            Outcome::Refused(_) => (settings.refusal_ttl, Default::default(), Vec::new()),
+            Outcome::Refused(_) => (settings.refusal_ttl, Duration::ZERO, Vec::new()),
         };
         tags.extend_from_slice(&control.tags);
         let header = Header::new(key, self.inner.clock.wall(), ttl, stamp, tags);
         let bytes = entry::encode(&header, outcome, settings.pack_above)?;
-        let options = PutOptions::new().ttl(Some(ttl.saturating_add(stale))).fence(fence);
-        let put = self.inner.store.put(key, bytes, options).await;
-        Ok(put.unwrap_or_else(|error| {
-            debug!(error = &error as &dyn std::error::Error, "answer not stored");
-            Put::Unavailable
-        }))
+        Ok((bytes, ttl.saturating_add(stale)))
     }
 }
 
