@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::gguf::Metadata;
-use crate::tokenizer::HUGGING_FACE_KEY;
+use crate::gguf::{HUGGING_FACE_KEY, Metadata};
 use crate::{Error, Result, TensorInfo, TensorSource, safetensors};
 
 /// A model as Hugging Face stores it: a folder with `config.json`, `model.safetensors` and `tokenizer.json`.
@@ -27,8 +26,8 @@ pub struct HuggingFace {
 #[derive(Debug)]
 struct Original {
     tensor: TensorInfo,
-    /// Heads whose rows change from halves to neighbours, if any.
-    turned_heads: Option<usize>,
+    /// How its rows change from halves to neighbours, if they do.
+    turning: Option<Turning>,
 }
 
 impl HuggingFace {
@@ -50,9 +49,10 @@ impl HuggingFace {
             if name == "output.weight" && config.flag("tie_word_embeddings") {
                 continue;
             }
-            let turned_heads = turned_heads(&name, &config)?;
+            let turning =
+                turned_heads(&name, &config)?.map(|heads| Turning::new(tensor, heads)).transpose()?;
             tensors.push(TensorInfo { name: name.clone(), ..tensor.clone() });
-            originals.insert(name, Original { tensor: tensor.clone(), turned_heads });
+            originals.insert(name, Original { tensor: tensor.clone(), turning });
         }
         Ok(Self { weights, metadata, tensors, originals })
     }
@@ -67,14 +67,19 @@ impl TensorSource for HuggingFace {
         &self.tensors
     }
 
-    fn read(&self, tensor: &TensorInfo) -> Result<Vec<u8>> {
+    fn read_into(&self, tensor: &TensorInfo, start: u64, out: &mut [u8]) -> Result<()> {
         let missing = || Error::MissingTensor { name: tensor.name.clone() };
         let original = self.originals.get(&tensor.name).ok_or_else(missing)?;
-        let bytes = self.weights.read(&original.tensor)?;
-        match original.turned_heads {
-            None => Ok(bytes),
-            Some(heads) => turn(&bytes, &original.tensor, heads),
+        let Some(turning) = &original.turning else {
+            return self.weights.read_into(&original.tensor, start, out);
+        };
+        let row_bytes = tensor.row_bytes().max(1);
+        let first = start as usize / row_bytes;
+        for (index, row) in out.chunks_mut(row_bytes).enumerate() {
+            let from = turning.original(first + index) * row_bytes;
+            self.weights.read_into(&original.tensor, from as u64, row)?;
         }
+        Ok(())
     }
 }
 
@@ -249,22 +254,28 @@ fn turned_heads(name: &str, config: &Json) -> Result<Option<usize>> {
 }
 
 /// Moves row `half · pairs + pair` of each head to `2 · pair + half`.
-fn turn(bytes: &[u8], tensor: &TensorInfo, heads: usize) -> Result<Vec<u8>> {
-    let rows = tensor.shape.first().copied().unwrap_or(0);
-    if heads == 0 || rows == 0 || !rows.is_multiple_of(2 * heads) {
-        return Err(Error::tensor(
-            &tensor.name,
-            format!("has {rows} rows, which {heads} heads cannot share"),
-        ));
+#[derive(Debug)]
+struct Turning {
+    pairs: usize,
+}
+
+impl Turning {
+    fn new(tensor: &TensorInfo, heads: usize) -> Result<Self> {
+        let rows = tensor.shape.first().copied().unwrap_or(0);
+        if heads == 0 || rows == 0 || !rows.is_multiple_of(2 * heads) {
+            return Err(Error::tensor(
+                &tensor.name,
+                format!("has {rows} rows, which {heads} heads cannot share"),
+            ));
+        }
+        Ok(Self { pairs: rows / heads / 2 })
     }
-    let pairs = rows / heads / 2;
-    let row_bytes = bytes.len() / rows;
-    let row = |index: usize| &bytes[index * row_bytes..(index + 1) * row_bytes];
-    let original = |index: usize| {
-        let (head, within) = (index / (2 * pairs), index % (2 * pairs));
-        head * 2 * pairs + within % 2 * pairs + within / 2
-    };
-    Ok((0..rows).flat_map(|index| row(original(index))).copied().collect())
+
+    /// The stored row that becomes row `index`.
+    fn original(&self, index: usize) -> usize {
+        let (head, within) = (index / (2 * self.pairs), index % (2 * self.pairs));
+        head * 2 * self.pairs + within % 2 * self.pairs + within / 2
+    }
 }
 
 #[cfg(test)]
@@ -285,8 +296,8 @@ mod tests {
     #[test]
     fn rows_of_halves_become_rows_of_neighbours() {
         let tensor = TensorInfo::new("q", &[8, 1], DType::I8).unwrap();
-        let turned = turn(&[0, 1, 2, 3, 10, 11, 12, 13], &tensor, 2).unwrap();
-        assert_eq!(turned, [0, 2, 1, 3, 10, 12, 11, 13]);
-        assert!(turn(&[0; 8], &tensor, 3).is_err());
+        let turning = Turning::new(&tensor, 2).unwrap();
+        assert_eq!([0, 1, 2, 3, 4, 5, 6, 7].map(|row| turning.original(row)), [0, 2, 1, 3, 4, 6, 5, 7]);
+        assert!(Turning::new(&tensor, 3).is_err());
     }
 }

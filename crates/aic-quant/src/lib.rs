@@ -58,13 +58,14 @@ mod dtype;
 mod engine;
 mod error;
 pub mod gguf;
-#[cfg(feature = "candle")]
 mod huggingface;
+mod importance;
 mod memory;
 #[cfg(feature = "onnx")]
 pub mod onnx;
-#[cfg(feature = "candle")]
+mod progress;
 mod quantize;
+mod recipe;
 mod replacement;
 pub mod safetensors;
 mod storage;
@@ -79,13 +80,14 @@ pub use device::Device;
 pub use dtype::DType;
 #[cfg(feature = "candle")]
 pub use engine::{
-    FinishReason, Footprint, GenerateOptions, Generation, Model, ModelInfo, ModelOptions, Piece, Progress,
-    Score, Timings, Usage, footprint,
+    FinishReason, Footprint, GenerateOptions, Generation, Model, ModelInfo, ModelOptions, Piece, Score,
+    Timings, Usage, footprint,
 };
 pub use error::{BoxError, Error, Result};
-#[cfg(feature = "candle")]
 pub use huggingface::HuggingFace;
+pub use importance::Importance;
 pub use memory::{DeviceMemory, Memory, SystemMemory, fits};
-#[cfg(feature = "candle")]
+pub use progress::Progress;
 pub use quantize::{Report, Substitution, TypeShare, quantize};
+pub use recipe::{Plan, Planned, Recipe};
 pub use tensor::{TensorInfo, TensorSource};

@@ -68,6 +68,15 @@ impl File {
     pub fn read(&self, tensor: &TensorInfo) -> Result<Vec<u8>> {
         self.storage.read(self.data_offset.saturating_add(tensor.offset), tensor.bytes)
     }
+
+    /// Fills `out` with the data of `tensor` from its byte `start` on.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_into(&self, tensor: &TensorInfo, start: u64, out: &mut [u8]) -> Result<()> {
+        let offset = self.data_offset.saturating_add(tensor.offset).saturating_add(start);
+        self.storage.read_into(offset, out)
+    }
 }
 
 impl std::fmt::Debug for File {

@@ -1,14 +1,13 @@
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::gguf::Bytes;
 use crate::{Error, Result};
 
 /// The bytes of a model file, on disk or in memory, read from any position.
 pub(crate) enum Storage {
-    Disk { path: PathBuf, file: Mutex<File>, size: u64 },
+    Disk { path: PathBuf, file: File, size: u64 },
     Memory(Bytes),
 }
 
@@ -16,7 +15,7 @@ impl Storage {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::io("open", path))?;
         let size = file.metadata().map_err(Error::io("read", path))?.len();
-        Ok(Self::Disk { path: path.to_owned(), file: Mutex::new(file), size })
+        Ok(Self::Disk { path: path.to_owned(), file, size })
     }
 
     pub(crate) fn memory(bytes: Bytes) -> Self {
@@ -42,12 +41,16 @@ impl Storage {
     pub(crate) fn read(&self, start: u64, length: u64) -> Result<Vec<u8>> {
         let end = start.checked_add(length).filter(|end| *end <= self.size_bytes());
         let length = usize::try_from(length).ok().filter(|_| end.is_some());
-        let bytes = length.ok_or_else(|| ErrorKind::UnexpectedEof.into()).and_then(|length| {
-            let mut bytes = vec![0; length];
-            self.reader_at(start).read_exact(&mut bytes)?;
-            Ok(bytes)
-        });
-        bytes.map_err(Error::io("read", self.label()))
+        let length =
+            length.ok_or_else(|| ErrorKind::UnexpectedEof.into()).map_err(Error::io("read", self.label()))?;
+        let mut bytes = vec![0; length];
+        self.read_into(start, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Fills `out` with the bytes from `start` on. Threads may read at the same time.
+    pub(crate) fn read_into(&self, start: u64, out: &mut [u8]) -> Result<()> {
+        self.reader_at(start).read_exact(out).map_err(Error::io("read", self.label()))
     }
 
     /// Reads from the start on.
@@ -60,7 +63,7 @@ impl Storage {
     }
 }
 
-/// A place in a file. Each read takes the file for itself, seeks and reads.
+/// A place in a file.
 struct Reader<'a> {
     storage: &'a Storage,
     position: u64,
@@ -69,7 +72,7 @@ struct Reader<'a> {
 impl Read for Reader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = match self.storage {
-            Storage::Disk { file, .. } => read_at(lock(file), self.position, buffer)?,
+            Storage::Disk { file, .. } => read_at(file, self.position, buffer)?,
             Storage::Memory(bytes) => {
                 let start = usize::try_from(self.position).unwrap_or(usize::MAX);
                 bytes.as_ref().get(start..).unwrap_or_default().read(buffer)?
@@ -80,11 +83,13 @@ impl Read for Reader<'_> {
     }
 }
 
-fn lock(file: &Mutex<File>) -> MutexGuard<'_, File> {
-    file.lock().unwrap_or_else(PoisonError::into_inner)
+/// Reads without moving the file's own position, so that threads do not wait for one another.
+#[cfg(unix)]
+fn read_at(file: &File, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buffer, position)
 }
 
-fn read_at(mut file: MutexGuard<'_, File>, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
-    file.seek(SeekFrom::Start(position))?;
-    file.read(buffer)
+#[cfg(windows)]
+fn read_at(file: &File, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, buffer, position)
 }

@@ -38,6 +38,11 @@ impl TensorInfo {
         self.shape.iter().map(|&dim| dim as u64).product()
     }
 
+    /// How many bytes one row takes.
+    pub(crate) fn row_bytes(&self) -> usize {
+        self.row_length() / self.dtype.block_size() * self.dtype.block_bytes()
+    }
+
     /// How many numbers one row has: the last dimension.
     pub fn row_length(&self) -> usize {
         self.shape.last().copied().unwrap_or(1)
@@ -47,17 +52,31 @@ impl TensorInfo {
 /// A model on its way in: metadata and tensors by the names GGUF uses, wherever they come from.
 ///
 /// [`gguf::File`](crate::gguf::File) is one; what quantizes and what runs a model asks for nothing more.
-pub trait TensorSource {
+pub trait TensorSource: Send + Sync {
     /// The model's metadata.
     fn metadata(&self) -> &Metadata;
 
     /// The model's tensors, in file order.
     fn tensors(&self) -> &[TensorInfo];
 
-    /// Reads the data of `tensor`, which must be one of [`tensors`](Self::tensors): exactly
-    /// [`TensorInfo::bytes`] bytes, little-endian.
+    /// Fills `out` with the data of `tensor`, little-endian, from its byte `start` on.
+    ///
+    /// `tensor` is one of [`tensors`](Self::tensors), and `start` and the end of `out` lie between two of its rows.
+    /// Several threads may read at once.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be read, or has become shorter.
-    fn read(&self, tensor: &TensorInfo) -> Result<Vec<u8>>;
+    fn read_into(&self, tensor: &TensorInfo, start: u64, out: &mut [u8]) -> Result<()>;
+
+    /// Reads all of `tensor`: [`TensorInfo::bytes`] bytes.
+    ///
+    /// # Errors
+    /// As [`read_into`](Self::read_into).
+    fn read(&self, tensor: &TensorInfo) -> Result<Vec<u8>> {
+        let length = usize::try_from(tensor.bytes)
+            .map_err(|_| Error::tensor(&tensor.name, "is too large for this machine"))?;
+        let mut bytes = vec![0; length];
+        self.read_into(tensor, 0, &mut bytes)?;
+        Ok(bytes)
+    }
 }

@@ -1,7 +1,7 @@
 use super::config::Config;
 use super::decoder::CHUNK;
-use crate::codec::blocks::ggml;
-use crate::quantize::choose;
+use super::ggml;
+use crate::recipe::choose;
 use crate::{DType, Device, Result, TensorInfo, TensorSource};
 
 /// An estimate of the memory a model needs, in bytes.

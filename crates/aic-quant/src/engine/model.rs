@@ -5,17 +5,20 @@ use std::time::Instant;
 
 use candle_core::Tensor;
 
+use super::compute;
 use super::config::Config;
 use super::decoder::{CHUNK, Cache, Decoder};
 use super::footprint::{estimate, held};
 use super::weights::Weights;
 use super::{GenerateOptions, Generation, ModelInfo, ModelOptions, Score};
 use crate::chat::{ChatTemplate, Message};
-use crate::codec::blocks::compute;
 use crate::gguf::Bytes;
 use crate::memory::fits;
 use crate::tokenizer::Tokenizer;
 use crate::{DType, Error, Result, TensorSource};
+
+/// Positions whose logits are held at once; with a large vocabulary they are most of the memory.
+const ROWS: usize = 32;
 
 /// A language model in memory.
 ///
@@ -151,6 +154,29 @@ impl Model {
         Ok(sum.iter().map(|x| (x / length) as f32).collect())
     }
 
+    /// Runs `tokens` from an empty context and calls `visit` with each position and the logits of the token after it.
+    ///
+    /// Logits have one number for each token of the vocabulary. They come in order, in small groups, and are not kept.
+    ///
+    /// # Errors
+    /// [`Error::PromptTooLong`] for more tokens than the context holds, [`Error::Option`] for one beyond the vocabulary, and
+    /// whatever `visit` fails with, which ends the run.
+    pub fn predict(&self, tokens: &[u32], mut visit: impl FnMut(usize, &[f32]) -> Result<()>) -> Result<()> {
+        self.check_tokens(tokens)?;
+        let mut cache = self.new_cache();
+        for (index, chunk) in tokens.chunks(CHUNK).enumerate() {
+            let hidden = self.hidden(chunk, &mut cache)?;
+            for start in (0..chunk.len()).step_by(ROWS) {
+                let rows = hidden.narrow(0, start, ROWS.min(chunk.len() - start));
+                let logits = self.logits(&rows.map_err(compute("running the model"))?)?;
+                for (row, logits) in logits.iter().enumerate() {
+                    visit(index * CHUNK + start + row, logits)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// How well the model predicts `text`: the negative log likelihood of its tokens.
     ///
     /// A text longer than the context is cut into windows that know nothing of each other; the first token of each is not
@@ -198,6 +224,20 @@ impl Model {
         let (hidden, length) = last.ok_or(Error::Empty { what: "prompt" })?;
         let row = hidden.narrow(0, length - 1, 1).map_err(compute("running the model"))?;
         Ok(self.logits(&row)?.swap_remove(0))
+    }
+
+    fn check_tokens(&self, tokens: &[u32]) -> Result<()> {
+        if tokens.len() > self.0.max_context {
+            return Err(Error::PromptTooLong { tokens: tokens.len(), limit: self.0.max_context });
+        }
+        match tokens.iter().find(|token| **token as usize >= self.0.info.vocabulary) {
+            None => Ok(()),
+            Some(token) => Err(Error::Option {
+                option: "tokens",
+                value: token.to_string(),
+                expected: "tokens of the model's vocabulary",
+            }),
+        }
     }
 
     fn tokens(&self, text: &str, what: &'static str, limit: usize) -> Result<Vec<u32>> {

@@ -5,21 +5,10 @@ use std::sync::Arc;
 use super::Model;
 use crate::gguf::{self, Bytes};
 use crate::memory::{DeviceMemory, SystemMemory};
-use crate::{DType, Device, Error, HuggingFace, Result, TensorSource};
+use crate::{DType, Device, Error, HuggingFace, Progress, Result, TensorSource};
 
-/// Called while a model is loaded or quantized, after each tensor.
+/// Called while a model is loaded, after each tensor.
 pub(crate) type OnProgress = dyn Fn(Progress<'_>) + Send + Sync;
-
-/// How far loading or quantizing has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress<'a> {
-    /// Bytes of the source done with.
-    pub done_bytes: u64,
-    /// Bytes of all its tensors.
-    pub total_bytes: u64,
-    /// The tensor just finished.
-    pub tensor: &'a str,
-}
 
 /// How a model is loaded.
 ///

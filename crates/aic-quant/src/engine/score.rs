@@ -1,11 +1,6 @@
 use super::Model;
-use super::decoder::CHUNK;
 use super::sampler::log_sum_exp;
-use crate::codec::blocks::compute;
 use crate::{Error, Result};
-
-/// Positions whose logits are held at once; with a large vocabulary they are most of the memory.
-const ROWS: usize = 32;
 
 /// How well a model predicted a text.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,24 +28,12 @@ impl Score {
     }
 
     fn add_window(&mut self, model: &Model, window: &[u32]) -> Result<()> {
-        let mut cache = model.new_cache();
-        let followers = window.get(1..).unwrap_or_default();
-        for (chunk, followers) in window.chunks(CHUNK).zip(followers.chunks(CHUNK)) {
-            let hidden = model.hidden(chunk, &mut cache)?;
-            for (row, followers) in followers.chunks(ROWS).enumerate() {
-                let rows =
-                    hidden.narrow(0, row * ROWS, followers.len()).map_err(compute("scoring a text"))?;
-                self.add(&model.logits(&rows)?, followers)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, logits: &[Vec<f32>], followers: &[u32]) -> Result<()> {
-        for (logits, follower) in logits.iter().zip(followers) {
-            self.negative_log_likelihood += f64::from(log_sum_exp(logits)? - logits[*follower as usize]);
+        let predicted = &window[..window.len().saturating_sub(1)];
+        model.predict(predicted, |position, logits| {
+            let follower = window[position + 1] as usize;
+            self.negative_log_likelihood += f64::from(log_sum_exp(logits)? - logits[follower]);
             self.tokens += 1;
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }

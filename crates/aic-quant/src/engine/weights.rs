@@ -3,10 +3,11 @@ use std::collections::HashMap;
 use candle_core::quantized::QMatMul;
 use candle_core::{Device, Tensor};
 
-use super::options::{OnProgress, Progress};
-use crate::codec::blocks::{compute, ggml, qtensor};
-use crate::quantize::{choose, convert};
-use crate::{DType, Error, Result, TensorInfo, TensorSource, decode};
+use super::options::OnProgress;
+use super::{compute, ggml, qtensor};
+use crate::quantize::convert;
+use crate::recipe::choose;
+use crate::{DType, Error, Progress, Result, TensorInfo, TensorSource, decode};
 
 /// The tensor with one row for each token.
 pub(super) const EMBEDDING: &str = "token_embd.weight";

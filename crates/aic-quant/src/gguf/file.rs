@@ -95,8 +95,9 @@ impl TensorSource for File {
         self.tensors()
     }
 
-    fn read(&self, tensor: &TensorInfo) -> Result<Vec<u8>> {
-        self.read(tensor)
+    fn read_into(&self, tensor: &TensorInfo, start: u64, out: &mut [u8]) -> Result<()> {
+        let offset = self.header.data_offset.saturating_add(tensor.offset).saturating_add(start);
+        self.storage.read_into(offset, out)
     }
 }
 

@@ -43,6 +43,8 @@ const VERSION: u32 = 3;
 const DEFAULT_ALIGNMENT: u64 = 32;
 /// The metadata key that says otherwise.
 const ALIGNMENT_KEY: &str = "general.alignment";
+/// The metadata key of a whole `tokenizer.json` as text; what Hugging Face folders bring along.
+pub(crate) const HUGGING_FACE_KEY: &str = "tokenizer.huggingface.json";
 /// Longest key, in bytes.
 const KEY_LIMIT: usize = 65_535;
 /// Longest tensor name, in bytes; llama.cpp keeps 64 with the final zero.

@@ -1,15 +1,14 @@
 //! Quantizing whole models, tensor by tensor.
-mod choice;
 mod report;
 
 use std::path::Path;
 use std::time::Instant;
 
-pub(crate) use choice::choose;
 pub use report::{Report, Substitution, TypeShare};
 
-use crate::codec::blocks::ggml;
+use crate::codec::check_encodable;
 use crate::gguf::{Metadata, Writer};
+use crate::recipe::choose;
 use crate::{DType, Error, Progress, Result, TensorInfo, TensorSource, decode, encode};
 
 /// The version of the block formats, as llama.cpp counts them.
@@ -42,9 +41,7 @@ pub fn quantize(
     mut on_progress: impl FnMut(Progress<'_>),
 ) -> Result<Report> {
     let started = Instant::now();
-    if ggml(dtype).is_none() {
-        encode(&[], dtype)?;
-    }
+    check_encodable(dtype)?;
     let mut report = Report::default();
     let mut writer = Writer::new(metadata(source, dtype));
     for tensor in source.tensors() {

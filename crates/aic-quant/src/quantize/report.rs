@@ -1,7 +1,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::choice::Choice;
+use crate::recipe::Choice;
 use crate::{DType, TensorInfo};
 
 /// What quantizing a model did.

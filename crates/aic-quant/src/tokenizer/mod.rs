@@ -9,13 +9,11 @@ use tokenizers::Tokenizer as Inner;
 pub(crate) use special::Special;
 pub(crate) use stream::TextStream;
 
-use crate::gguf::Metadata;
+use crate::gguf::{HUGGING_FACE_KEY, Metadata};
 use crate::{BoxError, Error, Result};
 
 const MODEL_KEY: &str = "tokenizer.ggml.model";
 const TOKENS_KEY: &str = "tokenizer.ggml.tokens";
-/// A whole `tokenizer.json` as text; what Hugging Face folders bring along.
-pub(crate) const HUGGING_FACE_KEY: &str = "tokenizer.huggingface.json";
 
 /// A model's tokenizer with its special tokens.
 pub(crate) struct Tokenizer {

@@ -1,4 +1,4 @@
-use crate::codec::blocks::ggml;
+use crate::codec::decodable;
 use crate::{DType, TensorInfo};
 
 /// The type one tensor gets when a model is quantized, and why it is not the one asked for.
@@ -16,7 +16,7 @@ pub(crate) struct Choice {
 /// - Types without a decoder stay as they are.
 pub(crate) fn choose(tensor: &TensorInfo, wanted: DType) -> Choice {
     let keep = |reason| Choice { dtype: tensor.dtype, substitution: Some(reason) };
-    if ggml(tensor.dtype).is_none() {
+    if !decodable(tensor.dtype) {
         return keep("its type cannot be decoded");
     }
     if tensor.shape.len() != 2 {
