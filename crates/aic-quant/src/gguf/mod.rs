@@ -25,12 +25,14 @@
 mod bytes;
 mod cursor;
 mod file;
+mod layout;
 mod metadata;
 mod value;
 mod writer;
 
 pub use bytes::Bytes;
 pub use file::File;
+pub use layout::Layout;
 pub use metadata::Metadata;
 pub use value::{Array, Value};
 pub use writer::Writer;

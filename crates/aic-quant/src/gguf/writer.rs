@@ -2,7 +2,8 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::{
-    Array, DIMENSION_LIMIT, KEY_LIMIT, MAGIC, Metadata, NAME_LIMIT, VERSION, Value, align_up, alignment,
+    Array, DIMENSION_LIMIT, KEY_LIMIT, Layout, MAGIC, Metadata, NAME_LIMIT, VERSION, Value, align_up,
+    alignment,
 };
 use crate::replacement::Replacement;
 use crate::{DType, Error, Result, TensorInfo};
@@ -10,7 +11,8 @@ use crate::{DType, Error, Result, TensorInfo};
 /// Writes a GGUF file of version 3: metadata and tensors in the order they were given.
 ///
 /// Tensors are declared first, because the header needs their sizes; their data is asked for one tensor at a time,
-/// so that only one is in memory. See the [module's example](super).
+/// so that only one is in memory. See the [module's example](super). Who writes the data in smaller pieces asks for the
+/// [`layout`](Self::layout).
 #[derive(Clone, Debug)]
 pub struct Writer {
     metadata: Metadata,
@@ -41,7 +43,7 @@ impl Writer {
         Ok(())
     }
 
-    /// The tensors declared so far; offsets are set when the file is written.
+    /// The tensors declared so far; [`layout`](Self::layout) sets their offsets.
     pub fn tensors(&self) -> &[TensorInfo] {
         &self.tensors
     }
@@ -59,10 +61,11 @@ impl Writer {
         path: impl AsRef<Path>,
         data: impl FnMut(&TensorInfo) -> Result<Vec<u8>>,
     ) -> Result<u64> {
+        let layout = self.layout()?;
         let mut file = Replacement::create(path.as_ref())?;
-        let size = self.write(|bytes| file.write(bytes), data)?;
+        layout.write(|bytes| file.write(bytes), data)?;
         file.commit()?;
-        Ok(size)
+        Ok(layout.file_bytes)
     }
 
     /// Writes the file to memory.
@@ -71,14 +74,29 @@ impl Writer {
     /// As [`save`](Self::save), without the file system.
     pub fn to_vec(&self, data: impl FnMut(&TensorInfo) -> Result<Vec<u8>>) -> Result<Vec<u8>> {
         let mut file = Vec::new();
-        self.write(
-            |bytes| {
-                file.extend_from_slice(bytes);
-                Ok(())
-            },
-            data,
-        )?;
+        let sink = |bytes: &[u8]| {
+            file.extend_from_slice(bytes);
+            Ok(())
+        };
+        self.layout()?.write(sink, data)?;
         Ok(file)
+    }
+
+    /// The file's header and the place of every tensor, for who writes the data in pieces.
+    ///
+    /// # Errors
+    /// [`Error::Metadata`] if the metadata cannot be written, [`Error::Tensor`] if the file would have over 2^64 bytes.
+    pub fn layout(&self) -> Result<Layout> {
+        let alignment =
+            alignment(&self.metadata).map_err(|problem| Error::metadata(super::ALIGNMENT_KEY, problem))?;
+        let (tensors, data_bytes) = placed(&self.tensors, alignment)?;
+        let mut header = self.header(&tensors)?;
+        pad(&mut header, alignment);
+        let data_offset = header.len() as u64;
+        let Some(file_bytes) = data_offset.checked_add(data_bytes) else {
+            return Err(too_large(&self.tensors[0]));
+        };
+        Ok(Layout { header, tensors, data_offset, file_bytes, alignment })
     }
 
     fn problem(&self, tensor: &TensorInfo) -> Option<String> {
@@ -91,28 +109,6 @@ impl Writer {
         } else {
             None
         }
-    }
-
-    fn write(
-        &self,
-        mut sink: impl FnMut(&[u8]) -> Result<()>,
-        mut data: impl FnMut(&TensorInfo) -> Result<Vec<u8>>,
-    ) -> Result<u64> {
-        let alignment =
-            alignment(&self.metadata).map_err(|problem| Error::metadata(super::ALIGNMENT_KEY, problem))?;
-        let tensors = placed(&self.tensors, alignment)?;
-        let mut header = self.header(&tensors)?;
-        pad(&mut header, alignment);
-        sink(&header)?;
-        let mut size = header.len() as u64;
-        for tensor in &tensors {
-            let mut bytes = data(tensor)?;
-            check_length(tensor, &bytes)?;
-            pad(&mut bytes, alignment);
-            sink(&bytes)?;
-            size += bytes.len() as u64;
-        }
-        Ok(size)
     }
 
     fn header(&self, tensors: &[TensorInfo]) -> Result<Vec<u8>> {
@@ -133,23 +129,23 @@ impl Writer {
     }
 }
 
-/// The tensors with their offsets: one after the other, each aligned.
-fn placed(tensors: &[TensorInfo], alignment: u64) -> Result<Vec<TensorInfo>> {
-    let mut next = Some(0_u64);
+/// The tensors with their offsets, one after the other and each aligned, and where the last one ends.
+fn placed(tensors: &[TensorInfo], alignment: u64) -> Result<(Vec<TensorInfo>, u64)> {
+    let mut end = 0_u64;
     let place = |tensor: &TensorInfo| {
-        let too_large = || Error::tensor(&tensor.name, "makes the file larger than 2^64 bytes");
-        let offset = next.ok_or_else(too_large)?;
-        next = offset.checked_add(tensor.bytes).and_then(|end| align_up(end, alignment));
+        let offset = end;
+        end = offset
+            .checked_add(tensor.bytes)
+            .and_then(|end| align_up(end, alignment))
+            .ok_or_else(|| too_large(tensor))?;
         Ok(TensorInfo { offset, ..tensor.clone() })
     };
-    tensors.iter().map(place).collect()
+    let placed = tensors.iter().map(place).collect::<Result<_>>()?;
+    Ok((placed, end))
 }
 
-fn check_length(tensor: &TensorInfo, bytes: &[u8]) -> Result<()> {
-    if bytes.len() as u64 == tensor.bytes {
-        return Ok(());
-    }
-    Err(Error::tensor(&tensor.name, format!("got {} bytes of data, expected {}", bytes.len(), tensor.bytes)))
+fn too_large(tensor: &TensorInfo) -> Error {
+    Error::tensor(&tensor.name, "makes the file larger than 2^64 bytes")
 }
 
 fn check_key(key: &str) -> Result<()> {

@@ -57,7 +57,19 @@ proptest! {
         }
         let data = |name: &str, bytes: u64| vec![name.len() as u8; bytes as usize];
 
-        let file = File::from_bytes(writer.to_vec(|t| Ok(data(&t.name, t.bytes))).unwrap()).unwrap();
+        let bytes = writer.to_vec(|t| Ok(data(&t.name, t.bytes))).unwrap();
+        let layout = writer.layout().unwrap();
+        let file = File::from_bytes(bytes.clone()).unwrap();
+
+        let mut pieces = layout.header.clone();
+        for tensor in &layout.tensors {
+            prop_assert_eq!(pieces.len() as u64, layout.data_offset + tensor.offset);
+            pieces.extend(data(&tensor.name, tensor.bytes));
+            pieces.extend(vec![0; layout.padding(tensor) as usize]);
+        }
+        prop_assert_eq!(layout.file_bytes, bytes.len() as u64);
+        prop_assert!(pieces == bytes);
+        prop_assert_eq!(file.tensors(), &layout.tensors);
 
         prop_assert_eq!(file.version(), 3);
         prop_assert_eq!(file.metadata(), &metadata);
