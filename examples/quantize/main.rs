@@ -3,10 +3,11 @@
 //! Try it on the project's own model: `quantize convert crates/aic/models/aic-demo-f16.gguf /tmp/demo-q4.gguf --to int4`.
 use std::error::Error;
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use aic::quant::{DType, GenerateOptions, Message, Model, Report, TensorInfo, gguf, quantize};
+use aic::quant::{DType, GenerateOptions, Message, Model, Quantizer, Recipe, Report, TensorInfo, gguf};
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -26,7 +27,7 @@ enum Command {
         output: PathBuf,
         /// Q8_0 (int8), Q4_K (int4), F16 (fp16), …
         #[arg(long, value_name = "TYPE")]
-        to: DType,
+        to: Recipe,
         /// Print one JSON object
         #[arg(long)]
         json: bool,
@@ -46,7 +47,7 @@ enum Command {
 fn main() -> ExitCode {
     sigpipe::reset();
     let done = match Arguments::parse().command {
-        Command::Convert { input, output, to, json } => convert(&input, &output, to, json),
+        Command::Convert { input, output, to, json } => convert(&input, &output, &to, json),
         Command::Inspect { file } => inspect(&file),
         Command::Run { file, question, to } => run(&file, &question, to),
     };
@@ -59,17 +60,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn convert(input: &Path, output: &Path, to: DType, json: bool) -> Result<(), Box<dyn Error>> {
+fn convert(input: &Path, output: &Path, to: &Recipe, json: bool) -> Result<(), Box<dyn Error>> {
     let source = gguf::File::open(input)?;
     let style = ProgressStyle::with_template(
         "{bar:40.cyan/blue} {percent:>3} %  {binary_bytes_per_sec}, {eta} left  {msg}",
     )?;
     let bar =
         if json { ProgressBar::hidden() } else { ProgressBar::new(source.size_bytes()).with_style(style) };
-    let report = quantize(&source, output, to, |progress| {
+    let plan = to.plan(&source, None)?;
+    let report = Quantizer::new(&plan).resumable().run(&source, output, |progress| {
         bar.set_length(progress.total_bytes);
         bar.set_position(progress.done_bytes);
         bar.set_message(progress.tensor.to_owned());
+        ControlFlow::Continue(())
     })?;
     bar.finish_and_clear();
     if json {
@@ -81,17 +84,13 @@ fn convert(input: &Path, output: &Path, to: DType, json: bool) -> Result<(), Box
 }
 
 fn as_json(report: &Report) -> serde_json::Value {
-    let seconds = report.elapsed.as_secs_f64();
-    let substitutions = report.substitutions.iter().map(|made| {
-        json!({ "tensor": made.tensor, "wanted": made.wanted.name(), "used": made.used.name(), "reason": made.reason })
-    });
     json!({
-        "seconds": seconds,
-        "input_bytes": report.bytes_before(),
-        "input_bytes_per_second": report.bytes_before() as f64 / seconds,
+        "seconds": report.elapsed.as_secs_f64(),
+        "input_bytes": report.bytes_before,
+        "input_bytes_per_second": report.bytes_per_second(),
         "file_bytes": report.file_bytes,
         "bits_per_weight": report.bits_per_weight(),
-        "substitutions": substitutions.collect::<Vec<_>>(),
+        "tensors": report.tensors,
     })
 }
 

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Serialize, Serializer};
+
 use crate::{Error, Result};
 
 /// How the numbers of a tensor are stored, by the names GGUF uses.
@@ -199,8 +201,36 @@ impl DType {
         (elements / self.block_size() as u64).checked_mul(self.block_bytes() as u64)
     }
 
+    /// llama.cpp's code for a file that is mostly of this type (`LLAMA_FTYPE_MOSTLY_…`).
+    pub(crate) fn file_type(self) -> Option<u32> {
+        match self {
+            Self::F32 => Some(0),
+            Self::F16 => Some(1),
+            Self::Q4_0 => Some(2),
+            Self::Q4_1 => Some(3),
+            Self::Q8_0 => Some(7),
+            Self::Q5_0 => Some(8),
+            Self::Q5_1 => Some(9),
+            Self::Q2_K => Some(10),
+            Self::Q3_K => Some(11),
+            Self::Q4_K => Some(14),
+            Self::Q5_K => Some(16),
+            Self::Q6_K => Some(18),
+            Self::IQ4_NL => Some(25),
+            Self::IQ4_XS => Some(30),
+            Self::BF16 => Some(32),
+            _ => None,
+        }
+    }
+
     fn row(self) -> &'static (Self, u32, &'static str, usize, usize) {
         TABLE.iter().find(|row| row.0 == self).expect("every type has its row")
+    }
+}
+
+impl Serialize for DType {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 

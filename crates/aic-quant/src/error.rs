@@ -22,6 +22,38 @@ pub enum Error {
         /// The operating system's reason.
         source: std::io::Error,
     },
+    /// The disk has no room for the file.
+    #[error("no room for `{}`{}; free some, or write to another disk", path.display(), missing(*needed_bytes, *free_bytes))]
+    NoSpace {
+        /// The file being written.
+        path: PathBuf,
+        /// How large it becomes, where that is known.
+        needed_bytes: Option<u64>,
+        /// How much the disk had free, where that is known.
+        free_bytes: Option<u64>,
+    },
+    /// Another process, or thread, is writing the same file.
+    #[error("`{}` is being written already; wait for it, or choose another target", path.display())]
+    Busy {
+        /// The file that is locked.
+        path: PathBuf,
+    },
+    /// The work was stopped by whoever asked for it.
+    #[error("{what} was stopped")]
+    Stopped {
+        /// `quantizing`, `calibration` …
+        what: &'static str,
+    },
+    /// What was written did not come back, or is no better than zeros.
+    #[error("tensor `{name}` {problem} `{}`; the disk or the memory may be failing: try again, or elsewhere", path.display())]
+    Unfaithful {
+        /// The tensor's name.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+        /// The file it was written to.
+        path: PathBuf,
+    },
     /// The bytes of a model file contradict its format.
     #[error("malformed {format} file `{file}`, byte {offset}: {problem}")]
     Malformed {
@@ -166,6 +198,17 @@ impl Error {
         move |source| Self::Io { action, path: path.into(), source }
     }
 
+    /// [`Error::NoSpace`] if the disk is full, otherwise [`Error::Io`], as a closure for `map_err`.
+    pub(crate) fn write(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        use std::io::ErrorKind;
+        move |error| match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                Self::NoSpace { path: path.into(), needed_bytes: None, free_bytes: None }
+            }
+            _ => Self::io("write", path)(error),
+        }
+    }
+
     /// An [`Error::Metadata`] about `key`.
     pub(crate) fn metadata(key: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::Metadata { key: key.into(), problem: problem.into() }
@@ -174,5 +217,16 @@ impl Error {
     /// An [`Error::Tensor`] about `name`.
     pub(crate) fn tensor(name: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::Tensor { name: name.into(), problem: problem.into() }
+    }
+}
+
+/// `: 12.0 MiB are needed and 3.0 MiB are free`, as far as that is known.
+fn missing(needed: Option<u64>, free: Option<u64>) -> String {
+    const MIB: f64 = (1 << 20) as f64;
+    match (needed, free) {
+        (Some(needed), Some(free)) => {
+            format!(": it needs {:.1} MiB and {:.1} MiB are free", needed as f64 / MIB, free as f64 / MIB)
+        }
+        _ => String::new(),
     }
 }

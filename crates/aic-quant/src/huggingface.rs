@@ -9,7 +9,7 @@ use crate::{Error, Result, TensorInfo, TensorSource, safetensors};
 
 /// A model as Hugging Face stores it: a folder with `config.json`, `model.safetensors` and `tokenizer.json`.
 ///
-/// Presented with the names and conventions of GGUF, so that it runs and [quantizes](crate::quantize) like one. Llama,
+/// Presented with the names and conventions of GGUF, so that it runs and [quantizes](crate::Quantizer) like one. Llama,
 /// Mistral, Qwen 2 and Qwen 3; one weights file; no rope scaling but `linear`.
 ///
 /// Written to GGUF, the tokenizer goes along as `tokenizer.huggingface.json`, which this crate reads and llama.cpp does

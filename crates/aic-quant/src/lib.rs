@@ -1,7 +1,8 @@
 //! Model files, quantizing them, and running them: a small local engine.
 //!
 //! - [`Model`] loads a GGUF file or a Hugging Face folder and answers, embeds and scores text.
-//! - [`quantize`] writes a model with smaller numbers; [`ModelOptions::dtype`] does the same while loading.
+//! - A [`Recipe`] says which type each tensor gets, a [`Quantizer`] writes the smaller model; [`ModelOptions::dtype`] does the same while
+//!   loading.
 //! - [`gguf`] and [`safetensors`] read (and write) model files; [`encode`] and [`decode`] convert tensors between the
 //!   number formats that [`DType`] names.
 //! - [`footprint`] estimates the memory a model needs; [`DeviceMemory`] says how much there is.
@@ -29,7 +30,9 @@
 //! ```
 //! # #[cfg(feature = "candle")]
 //! # fn main() -> aic_quant::Result<()> {
-//! use aic_quant::{DType, encode, gguf, quantize};
+//! use std::ops::ControlFlow;
+//!
+//! use aic_quant::{DType, Quantizer, Recipe, encode, gguf};
 //!
 //! let mut writer = gguf::Writer::new(gguf::Metadata::new());
 //! writer.tensor("output.weight", &[4, 256], DType::F16)?;
@@ -37,8 +40,10 @@
 //! let source = gguf::File::from_bytes(writer.to_vec(|tensor| encode(&weights, tensor.dtype))?)?;
 //!
 //! let target = std::env::temp_dir().join(format!("aic-quant-{}.gguf", std::process::id()));
-//! let report = quantize(&source, &target, "int4".parse()?, |progress| {
+//! let plan = "q4_k".parse::<Recipe>()?.plan(&source, None)?;
+//! let report = Quantizer::new(&plan).run(&source, &target, |progress| {
 //!     println!("{}: {} of {} bytes", progress.tensor, progress.done_bytes, progress.total_bytes);
+//!     ControlFlow::Continue(())
 //! })?;
 //!
 //! assert_eq!(report.bits_per_weight(), 4.5);
@@ -88,6 +93,6 @@ pub use huggingface::HuggingFace;
 pub use importance::Importance;
 pub use memory::{DeviceMemory, Memory, SystemMemory, fits};
 pub use progress::Progress;
-pub use quantize::{Report, Substitution, TypeShare, quantize};
+pub use quantize::{Quantizer, Report, Substitution, TensorReport, TypeShare};
 pub use recipe::{Plan, Planned, Recipe};
 pub use tensor::{TensorInfo, TensorSource};

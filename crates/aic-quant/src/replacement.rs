@@ -30,7 +30,7 @@ impl Replacement {
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let file = self.file.as_mut().expect("the file is open until it is committed");
-        file.write_all(bytes).map_err(Error::io("write", &self.temporary))
+        file.write_all(bytes).map_err(Error::write(&self.temporary))
     }
 
     /// Syncs the file, renames it over the target, and syncs the folder.
@@ -59,14 +59,14 @@ fn temporary_name(target: &Path) -> PathBuf {
 }
 
 #[cfg(unix)]
-fn sync_folder(target: &Path) -> Result<()> {
+pub(crate) fn sync_folder(target: &Path) -> Result<()> {
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let sync = File::open(folder).and_then(|folder| folder.sync_all());
     sync.map_err(Error::io("sync", folder))
 }
 
 #[cfg(not(unix))]
-fn sync_folder(_target: &Path) -> Result<()> {
+pub(crate) fn sync_folder(_target: &Path) -> Result<()> {
     Ok(())
 }
 

@@ -38,6 +38,11 @@ impl TensorInfo {
         self.shape.iter().map(|&dim| dim as u64).product()
     }
 
+    /// How many rows there are, through all outer dimensions.
+    pub(crate) fn rows(&self) -> usize {
+        self.shape[..self.shape.len().saturating_sub(1)].iter().product()
+    }
+
     /// How many bytes one row takes.
     pub(crate) fn row_bytes(&self) -> usize {
         self.row_length() / self.dtype.block_size() * self.dtype.block_bytes()

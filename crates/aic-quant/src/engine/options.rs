@@ -42,7 +42,7 @@ impl ModelOptions {
 
     /// Quantizes matrices to `dtype` while loading; the full model is never in memory.
     ///
-    /// Defaults to the types in the file. What cannot become `dtype` is substituted as [`quantize`](crate::quantize)
+    /// Defaults to the types in the file. What cannot become `dtype` is substituted as a [`Recipe`](crate::Recipe)
     /// does it.
     pub fn dtype(mut self, dtype: DType) -> Self {
         self.dtype = Some(dtype);

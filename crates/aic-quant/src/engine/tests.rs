@@ -1,10 +1,11 @@
 //! Whole models: what they compute against plain loops, what they refuse, how they generate.
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
 use super::tiny::{LLAMA, Shape, Tiny, softmax};
 use super::{FinishReason, GenerateOptions, Generation, Model, ModelOptions};
 use crate::gguf::Value;
-use crate::{DType, Device, DeviceMemory, Error, Memory, Message, gguf, quantize};
+use crate::{DType, Device, DeviceMemory, Error, Memory, Message, Quantizer, Recipe, gguf};
 
 fn model(tiny: &Tiny, dtype: DType) -> Model {
     Model::from_bytes(tiny.gguf(dtype)).unwrap()
@@ -424,33 +425,26 @@ fn quantized_file_runs_and_its_report_adds_up() {
     let source = gguf::File::from_bytes(tiny.gguf(DType::F16)).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("q4.gguf");
+    let plan = Recipe::uniform(DType::Q4_K).plan(&source, None).unwrap();
     let mut last = 0;
 
-    let report = quantize(&source, &target, DType::Q4_K, |progress| last = progress.done_bytes).unwrap();
+    let report = Quantizer::new(&plan).run(&source, &target, |progress| {
+        last = progress.done_bytes;
+        ControlFlow::Continue(())
+    });
 
-    assert_eq!(last, report.bytes_before());
+    let report = report.unwrap();
+    assert_eq!(last, report.bytes_before);
     let written = gguf::File::open(&target).unwrap();
     assert_eq!(written.size_bytes(), report.file_bytes);
-    assert_eq!(written.tensors().iter().map(|tensor| tensor.bytes).sum::<u64>(), report.bytes_after());
+    assert_eq!(written.tensors().iter().map(|tensor| tensor.bytes).sum::<u64>(), report.bytes_after);
     assert_eq!(written.tensor("blk.0.attn_norm.weight").unwrap().dtype, DType::F32);
     // Rows of 288 do not divide into blocks of 256.
-    let substitution = &report.substitutions[0];
-    assert_eq!((substitution.tensor.as_str(), substitution.used), ("blk.0.ffn_down.weight", DType::Q8_0));
+    let substituted = report.substitutions().next().unwrap();
+    assert_eq!((substituted.name.as_str(), substituted.to), ("blk.0.ffn_down.weight", DType::Q8_0));
     assert!(report.bits_per_weight() > 4.5 && report.bits_per_weight() < 6.0, "{report}");
     assert_eq!(written.metadata().unsigned("general.file_type").unwrap(), Some(14));
     let text = finish(Model::open(&target).unwrap().complete("abc", &greedy(5)).unwrap()).0;
     let loaded = Model::options().dtype(DType::Q4_K).load(&source).unwrap();
     assert_eq!(text, finish(loaded.complete("abc", &greedy(5)).unwrap()).0);
-}
-
-#[test]
-fn quantizing_to_what_has_no_encoder_leaves_no_file() {
-    let source = gguf::File::from_bytes(Tiny::new(LLAMA).gguf(DType::F16)).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let target = folder.path().join("out.gguf");
-
-    let refused = quantize(&source, &target, DType::IQ2_S, |_| {});
-
-    assert!(matches!(refused, Err(Error::UnsupportedDType { .. })));
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

@@ -1,5 +1,5 @@
 use super::Choice;
-use crate::{DType, TensorInfo};
+use crate::{DType, TensorInfo, TensorSource};
 
 /// The type each tensor of a model gets, in the order of the file.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +26,11 @@ impl Plan {
         Self { tensors }
     }
 
+    /// Every tensor of `source` in the type it has.
+    pub fn keep(source: &dyn TensorSource) -> Self {
+        Self::new(source.tensors().iter().map(Planned::kept).collect())
+    }
+
     /// The tensors, in the order of the file.
     pub fn tensors(&self) -> &[Planned] {
         &self.tensors
@@ -46,6 +51,14 @@ impl Plan {
         self.bytes() as f64 * 8.0 / self.parameters().max(1) as f64
     }
 
+    /// llama.cpp's code for a file that is mostly of one type (`LLAMA_FTYPE_MOSTLY_…`); `None` if there is no code for it.
+    pub(crate) fn file_type(&self) -> Option<u32> {
+        let matrices = self.tensors.iter().filter(|planned| planned.tensor.shape.len() > 1);
+        let mut types = matrices.map(|planned| planned.wanted);
+        let first = types.next()?;
+        types.all(|dtype| dtype == first).then(|| first.file_type()).flatten()
+    }
+
     /// The tensors that do not get the type they were meant to.
     pub fn substitutions(&self) -> impl Iterator<Item = &Planned> {
         self.tensors.iter().filter(|planned| planned.reason.is_some())
@@ -55,6 +68,16 @@ impl Plan {
 impl Planned {
     pub(crate) fn new(tensor: &TensorInfo, wanted: DType, choice: &Choice) -> Self {
         Self { tensor: tensor.clone(), wanted, dtype: choice.dtype, reason: choice.substitution }
+    }
+
+    /// A tensor that stays as it is.
+    pub(crate) fn kept(tensor: &TensorInfo) -> Self {
+        Self { tensor: tensor.clone(), wanted: tensor.dtype, dtype: tensor.dtype, reason: None }
+    }
+
+    /// How many bytes one row takes as planned.
+    pub(crate) fn row_bytes(&self) -> usize {
+        self.tensor.row_length() / self.dtype.block_size() * self.dtype.block_bytes()
     }
 
     /// The tensor's bytes as planned.

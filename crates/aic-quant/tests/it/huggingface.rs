@@ -1,8 +1,9 @@
 //! A folder as Hugging Face stores models runs, and runs the same once it is a GGUF file.
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 
-use aic_quant::{DType, Error, GenerateOptions, HuggingFace, Model, TensorSource, quantize};
+use aic_quant::{DType, Error, GenerateOptions, HuggingFace, Model, Quantizer, Recipe, TensorSource};
 
 const CONFIG: &str = r#"{
     "model_type": "llama", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4,
@@ -58,9 +59,10 @@ fn folder_and_the_gguf_file_made_of_it_answer_alike() {
     let target = folder.path().join("model.gguf");
     let source = HuggingFace::open(folder.path()).unwrap();
 
-    let report = quantize(&source, &target, DType::F32, |_| {}).unwrap();
+    let plan = Recipe::uniform(DType::F32).plan(&source, None).unwrap();
+    let report = Quantizer::new(&plan).run(&source, &target, |_| ControlFlow::Continue(())).unwrap();
 
-    assert!(report.substitutions.is_empty());
+    assert_eq!(report.substitutions().count(), 0);
     assert_eq!(source.tensors().len(), 11);
     let options = GenerateOptions { max_tokens: 10, temperature: 0.0, ..GenerateOptions::default() };
     let answers = [folder.path(), &target].map(|path| {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 mod environment;
+mod generated;
 mod gguf_bad;
 mod gguf_round_trip;
 #[cfg(feature = "candle")]
@@ -10,3 +11,4 @@ mod huggingface;
 mod onnx;
 #[cfg(feature = "candle")]
 mod python;
+mod quantize;
