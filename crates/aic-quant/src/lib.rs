@@ -65,6 +65,7 @@ mod error;
 pub mod gguf;
 mod huggingface;
 mod importance;
+pub mod live;
 mod memory;
 #[cfg(feature = "onnx")]
 pub mod onnx;

@@ -5,9 +5,8 @@ use candle_core::{Device, Tensor};
 
 use super::options::OnProgress;
 use super::{compute, ggml, qtensor};
-use crate::quantize::convert;
 use crate::recipe::choose;
-use crate::{DType, Error, Progress, Result, TensorInfo, TensorSource, decode};
+use crate::{DType, Error, Progress, Result, TensorInfo, TensorSource, decode, encode};
 
 /// The tensor with one row for each token.
 pub(super) const EMBEDDING: &str = "token_embd.weight";
@@ -117,4 +116,16 @@ fn check_shape(tensor: &TensorInfo, expected: &[usize]) -> Result<()> {
         return Ok(());
     }
     Err(Error::tensor(&tensor.name, format!("has shape {:?}, expected {expected:?}", tensor.shape)))
+}
+
+/// The data of `tensor` as `dtype`; refuses numbers that are not, which quantizing would hide as zeros.
+fn convert(tensor: &TensorInfo, bytes: Vec<u8>, dtype: DType) -> Result<Vec<u8>> {
+    if dtype == tensor.dtype {
+        return Ok(bytes);
+    }
+    let values = decode(&bytes, tensor.dtype)?;
+    match values.iter().position(|value| !value.is_finite()) {
+        None => encode(&values, dtype),
+        Some(at) => Err(Error::tensor(&tensor.name, format!("has the value {} at {at}", values[at]))),
+    }
 }

@@ -17,7 +17,7 @@ use twox_hash::XxHash3_64;
 
 use crate::gguf::{Layout, Metadata, Writer};
 use crate::recipe::{Plan, Planned};
-use crate::{DType, Error, Importance, Progress, Result, TensorInfo, TensorSource, decode, encode};
+use crate::{Error, Importance, Progress, Result, TensorInfo, TensorSource};
 use run::Run;
 
 /// The version of the block formats, as llama.cpp counts them.
@@ -191,19 +191,6 @@ fn metadata(source: &dyn TensorSource, plan: &Plan) -> Metadata {
         None => metadata.remove("general.file_type"),
     };
     metadata
-}
-
-/// The data of `tensor` as `dtype`; refuses numbers that are not, which quantizing would hide as zeros.
-#[cfg(feature = "candle")]
-pub(crate) fn convert(tensor: &TensorInfo, bytes: Vec<u8>, dtype: DType) -> Result<Vec<u8>> {
-    if dtype == tensor.dtype {
-        return Ok(bytes);
-    }
-    let values = decode(&bytes, tensor.dtype)?;
-    match values.iter().position(|value| !value.is_finite()) {
-        None => encode(&values, dtype),
-        Some(at) => Err(Error::tensor(&tensor.name, format!("has the value {} at {at}", values[at]))),
-    }
 }
 
 /// A hash by which damage is noticed, quick beside the rest.
