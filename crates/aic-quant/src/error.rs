@@ -44,6 +44,12 @@ pub enum Error {
         /// `quantizing`, `calibration` …
         what: &'static str,
     },
+    /// Somebody else's code panicked.
+    #[error("{what} panicked; the panic's message was printed when it happened")]
+    Panicked {
+        /// Whose code it was.
+        what: &'static str,
+    },
     /// What was written did not come back, or is no better than zeros.
     #[error("tensor `{name}` {problem} `{}`; the disk or the memory may be failing: try again, or elsewhere", path.display())]
     Unfaithful {

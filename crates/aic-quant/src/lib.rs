@@ -71,6 +71,7 @@ mod memory;
 pub mod onnx;
 mod progress;
 mod quantize;
+pub mod queue;
 mod recipe;
 mod replacement;
 pub mod safetensors;

@@ -1,5 +1,6 @@
 //! Writing a model with its tensors in other types.
 mod crew;
+mod fingerprint;
 mod journal;
 mod partial;
 mod report;
@@ -11,6 +12,8 @@ use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
+pub(crate) use fingerprint::fingerprint;
+pub(crate) use partial::discard;
 pub use report::{Report, Substitution, TensorReport, TypeShare};
 
 use twox_hash::XxHash3_64;

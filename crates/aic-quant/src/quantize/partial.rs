@@ -9,6 +9,10 @@ use sysinfo::Disks;
 use crate::replacement::sync_folder;
 use crate::{Error, Result};
 
+/// What is added to the target's name while it is not complete, and for the journal.
+const PARTIAL: &str = ".partial";
+const JOURNAL: &str = ".partial.journal";
+
 /// The file `TARGET.partial` beside its final place, with a journal of what it has so far.
 ///
 /// Whatever happens, `TARGET` is the old file or the complete new one. Killed, the two files stay, and the next run of the
@@ -25,7 +29,7 @@ pub(super) struct Partial {
 impl Partial {
     /// Opens the partial file of `target`, of `bytes` when complete, for this process alone.
     pub(super) fn open(target: &Path, bytes: u64, keep: bool) -> Result<Self> {
-        let path = beside(target, ".partial");
+        let path = beside(target, PARTIAL);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let file = file.map_err(Error::io("create", &path))?;
         match file.try_lock() {
@@ -51,7 +55,7 @@ impl Partial {
 
     /// The path of the journal.
     pub(super) fn journal_path(&self) -> PathBuf {
-        beside(&self.target, ".partial.journal")
+        beside(&self.target, JOURNAL)
     }
 
     /// Writes `bytes` at `offset`. Several threads may write at once.
@@ -83,11 +87,16 @@ impl Partial {
 impl Drop for Partial {
     fn drop(&mut self) {
         if !self.keep {
-            // There is nobody to tell if one of them cannot be removed.
-            fs::remove_file(self.journal_path()).ok();
-            fs::remove_file(&self.path).ok();
+            discard(&self.target);
         }
     }
+}
+
+/// Takes away what a run that did not end has left beside `target`.
+pub(crate) fn discard(target: &Path) {
+    // There is nobody to tell if one of them cannot be removed.
+    fs::remove_file(beside(target, JOURNAL)).ok();
+    fs::remove_file(beside(target, PARTIAL)).ok();
 }
 
 /// What the disk that holds `path` has free, if the system tells.

@@ -5,15 +5,13 @@ use std::path::Path;
 use super::journal::{Done, Job, Journal};
 use super::partial::Partial;
 use super::slab::{Scratch, Slab, Squares};
-use super::{Quantizer, crew};
+use super::{Quantizer, crew, fingerprint};
 use crate::gguf::{self, Layout};
 use crate::recipe::{Plan, Planned};
 use crate::{Error, Progress, Result, TensorSource};
 
 /// A tensor whose measured error is this share of its size is no better than zeros.
 const NO_BETTER_THAN_ZEROS: f64 = 1.0;
-/// Bytes of a tensor's beginning and of its end by which it is recognised.
-const SAMPLE_BYTES: usize = 4096;
 
 /// Everything that does not change while a run goes on.
 pub(super) struct Run<'a> {
@@ -71,35 +69,18 @@ impl Run<'_> {
         Ok(Written { squares, resumed_bytes })
     }
 
-    /// A hash of all that decides what is written: the header, samples of the source's data, the importance, the slabs.
+    /// A hash of all that decides what is written: the source, the header, the importance, the slabs.
     fn job(&self) -> Result<Job> {
         let mut hash = blake3::Hasher::new();
+        hash.update(&fingerprint(self.source)?);
         hash.update(&self.layout.header);
-        for (planned, columns) in self.plan.tensors().iter().zip(self.columns) {
-            hash.update(planned.tensor.dtype.name().as_bytes());
-            for sample in self.samples(planned)? {
-                hash.update(&sample);
-            }
-            for column in columns.iter().flatten() {
-                hash.update(&column.to_le_bytes());
-            }
+        for column in self.columns.iter().flatten().flatten() {
+            hash.update(&column.to_le_bytes());
         }
         for slab in self.slabs {
             hash.update(&(slab.rows as u64).to_le_bytes());
         }
         Ok(hash.finalize().into())
-    }
-
-    /// The first and the last rows of a tensor.
-    fn samples(&self, planned: &Planned) -> Result<[Vec<u8>; 2]> {
-        let (rows, row_bytes) = (planned.tensor.rows(), planned.tensor.row_bytes());
-        let taken = (SAMPLE_BYTES / row_bytes.max(1)).clamp(1, rows.max(1)).min(rows);
-        let read = |first: usize| {
-            let mut bytes = vec![0; taken * row_bytes];
-            self.source.read_into(&planned.tensor, (first * row_bytes) as u64, &mut bytes)?;
-            Ok(bytes)
-        };
-        Ok([read(0)?, read(rows - taken)?])
     }
 
     /// The slabs that an earlier run has written and that are really in the file.

@@ -12,3 +12,4 @@ mod onnx;
 #[cfg(feature = "candle")]
 mod python;
 mod quantize;
+mod queue;
