@@ -254,16 +254,16 @@ mod tests {
 
     #[test]
     fn worse_candidate_is_rejected_for_what_is_worse_with_it() {
-        let worse: [(&str, fn(&mut StdRng) -> Sample); 3] = [
-            ("failures", |random| sample(random, 0.10, 20.0, 0.8)),
-            ("slow requests", |random| sample(random, 0.005, 40.0, 0.8)),
-            ("loss of quality", |random| sample(random, 0.005, 20.0, 0.7)),
+        let worse = [
+            ("failures", (0.10, 20.0, 0.8)),
+            ("slow requests", (0.005, 40.0, 0.8)),
+            ("loss of quality", (0.005, 20.0, 0.7)),
         ];
-        for (what, worse) in worse {
+        for (what, (failures, latency, quality)) in worse {
             for seed in 0..10 {
                 let (verdict, requests) = run(seed, Limits::default(), |arm, random| match arm {
                     Arm::Current => sample(random, 0.005, 20.0, 0.8),
-                    Arm::Candidate => worse(random),
+                    Arm::Candidate => sample(random, failures, latency, quality),
                 });
                 let Verdict::Reject { reason } = verdict else { panic!("{what}: {verdict:?}") };
                 assert!(reason.starts_with(what), "{reason}");

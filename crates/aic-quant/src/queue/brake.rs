@@ -3,7 +3,7 @@ use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 
-use sysinfo::Components;
+use sysinfo::{Component, Components};
 
 use crate::{Device, DeviceMemory, Error, Memory, Result, SystemMemory};
 
@@ -99,7 +99,7 @@ fn some_of_ten_seconds(text: &str) -> Option<f64> {
 
 fn hottest() -> Option<f64> {
     let components = Components::new_with_refreshed_list().ok()?;
-    let temperatures = components.iter().filter_map(|component| component.temperature());
+    let temperatures = components.iter().filter_map(Component::temperature);
     temperatures.map(f64::from).filter(|celsius| celsius.is_finite()).max_by(f64::total_cmp)
 }
 
@@ -114,7 +114,11 @@ pub(super) struct Brake {
 impl Brake {
     pub(super) fn new(thresholds: Thresholds) -> Result<Self> {
         let brake = Self { thresholds, pressed: [false; 5] };
-        match brake.scales(&Readings::default()).iter().find(|(_, (pause, resume), _)| !(resume <= pause)) {
+        let scales = brake.scales(&Readings::default());
+        match scales
+            .iter()
+            .find(|(_, (pause, resume), _)| resume > pause || pause.is_nan() || resume.is_nan())
+        {
             None => Ok(brake),
             Some((option, (pause, resume), _)) => Err(Error::Option {
                 option,
