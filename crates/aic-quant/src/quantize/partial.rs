@@ -103,9 +103,24 @@ pub(crate) fn discard(target: &Path) {
 fn free_bytes(path: &Path) -> Option<u64> {
     let path = path.canonicalize().ok()?;
     let disks = Disks::new_with_refreshed_list().ok()?;
-    let holding = disks.iter().filter(|disk| path.starts_with(disk.mount_point()));
+    let holding = disks
+        .iter()
+        .filter(|disk| path.starts_with(disk.mount_point()) && same_disk(&path, disk.mount_point()));
     let nearest = holding.max_by_key(|disk| disk.mount_point().as_os_str().len())?;
     Some(nearest.available_space())
+}
+
+/// The list leaves some mounts out, those in memory for example; what lies on them is not on the disk below.
+#[cfg(unix)]
+fn same_disk(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).ok();
+    device(one) == device(other)
+}
+
+#[cfg(not(unix))]
+fn same_disk(_one: &Path, _other: &Path) -> bool {
+    true
 }
 
 fn beside(target: &Path, ending: &str) -> PathBuf {
