@@ -72,6 +72,16 @@ pub enum Error {
         /// Which item is wrong, what it says and what was expected.
         problem: String,
     },
+    /// A path that does not lead to a model, but to something known.
+    #[error("`{}` is {what}, not a model; {advice}", path.display())]
+    NotAModel {
+        /// The path.
+        path: PathBuf,
+        /// What is there.
+        what: &'static str,
+        /// What to do.
+        advice: &'static str,
+    },
     /// Metadata is missing or has a value that cannot be used.
     #[error("metadata key `{key}` {problem}")]
     Metadata {

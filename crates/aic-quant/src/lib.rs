@@ -4,6 +4,8 @@
 //! - A [`Recipe`] says which type each tensor gets, a [`Quantizer`] writes the smaller model; [`ModelOptions::dtype`] does the same while
 //!   loading.
 //! - [`gguf`] and [`safetensors`] read (and write) model files; [`encode`] and [`decode`] convert tensors between the
+//! - [`quantize`] writes a model with smaller numbers; [`ModelOptions::dtype`] does the same while loading.
+//! - [`open`] opens any model file or folder for reading; [`gguf`] and [`safetensors`] read (and write) model files; [`encode`] and [`decode`] convert tensors between the
 //!   number formats that [`DType`] names.
 //! - [`footprint`] estimates the memory a model needs; [`DeviceMemory`] says how much there is.
 //!
@@ -69,6 +71,7 @@ pub mod live;
 mod memory;
 #[cfg(feature = "onnx")]
 pub mod onnx;
+mod open;
 mod progress;
 mod quantize;
 pub mod queue;
@@ -94,6 +97,7 @@ pub use error::{BoxError, Error, Result};
 pub use huggingface::HuggingFace;
 pub use importance::Importance;
 pub use memory::{DeviceMemory, Memory, SystemMemory, fits};
+pub use open::open;
 pub use progress::Progress;
 pub use quantize::{Quantizer, Report, Substitution, TensorReport, TypeShare};
 pub use recipe::{Plan, Planned, Recipe};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Model;
 use crate::gguf::{self, Bytes};
 use crate::memory::{DeviceMemory, SystemMemory};
-use crate::{DType, Device, Error, HuggingFace, Progress, Result, TensorSource};
+use crate::{DType, Device, Error, Progress, Result, TensorSource};
 
 /// Called while a model is loaded, after each tensor.
 pub(crate) type OnProgress = dyn Fn(Progress<'_>) + Send + Sync;
@@ -79,13 +79,12 @@ impl ModelOptions {
         self
     }
 
-    /// Loads the GGUF file, or the Hugging Face folder, at `path`.
+    /// Loads the model at `path`: whatever [`open`](crate::open) opens.
     ///
     /// # Errors
     /// Whatever is wrong with the file, the device or the fit: any [`Error`] but those of generating.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Model> {
-        let path = path.as_ref();
-        if path.is_dir() { self.load(&HuggingFace::open(path)?) } else { self.load(&gguf::File::open(path)?) }
+        self.load(&*crate::open(path)?)
     }
 
     /// Loads a GGUF file held in memory.

@@ -1,6 +1,6 @@
 use std::io::Read;
 
-use super::{Array, Value};
+use super::{Array, Reading, Value, Warning};
 use crate::{Error, Result};
 
 /// Reads a header from its start and knows how many bytes are left, so that no length is believed before it is
@@ -10,12 +10,32 @@ pub(super) struct Cursor<'a, R> {
     label: &'a str,
     position: u64,
     end: u64,
+    reading: Reading,
+    warnings: Vec<Warning>,
 }
 
 impl<'a, R: Read> Cursor<'a, R> {
     /// A cursor at the start of `reader`, which holds `end` bytes and is called `label` in errors.
-    pub(super) fn new(reader: R, label: &'a str, end: u64) -> Self {
-        Self { reader, label, position: 0, end }
+    pub(super) fn new(reader: R, label: &'a str, end: u64, reading: Reading) -> Self {
+        Self { reader, label, position: 0, end, reading, warnings: Vec::new() }
+    }
+
+    /// Lets something wrong pass with a warning, or refuses it where nothing may be wrong.
+    ///
+    /// One warning in a row is enough: an array of a million odd flags is told once.
+    pub(super) fn tolerate(&mut self, warning: Warning) -> Result<()> {
+        if self.reading == Reading::Strict {
+            return Err(self.malformed(warning.to_string()));
+        }
+        if self.warnings.last() != Some(&warning) {
+            self.warnings.push(warning);
+        }
+        Ok(())
+    }
+
+    /// What was let pass.
+    pub(super) fn into_warnings(self) -> Vec<Warning> {
+        self.warnings
     }
 
     pub(super) fn position(&self) -> u64 {
@@ -64,7 +84,13 @@ impl<'a, R: Read> Cursor<'a, R> {
             );
         }
         let bytes = self.bytes(what, length as usize)?;
-        String::from_utf8(bytes).map_err(|_| self.malformed(format!("{what} is not UTF-8")))
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok(text),
+            Err(error) => {
+                self.tolerate(Warning::NotUtf8 { what: what.to_owned() })?;
+                Ok(String::from_utf8_lossy(error.as_bytes()).into_owned())
+            }
+        }
     }
 
     pub(super) fn value(&mut self, key: &str) -> Result<Value> {
@@ -122,11 +148,11 @@ impl<'a, R: Read> Cursor<'a, R> {
     }
 
     fn bool(&mut self, key: &str) -> Result<bool> {
-        match self.array(key)? {
-            [0] => Ok(false),
-            [1] => Ok(true),
-            [other] => Err(self.malformed(format!("`{key}` is the bool {other}, expected 0 or 1"))),
+        let [flag] = self.array(key)?;
+        if flag > 1 {
+            self.tolerate(Warning::OddBool { key: key.to_owned() })?;
         }
+        Ok(flag != 0)
     }
 
     pub(super) fn array<const N: usize>(&mut self, what: &str) -> Result<[u8; N]> {

@@ -4,7 +4,10 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use super::cursor::Cursor;
-use super::{Bytes, DIMENSION_LIMIT, KEY_LIMIT, MAGIC, Metadata, NAME_LIMIT, align_up, alignment};
+use super::{
+    ALIGNMENT_KEY, Bytes, DEFAULT_ALIGNMENT, DIMENSION_LIMIT, KEY_LIMIT, MAGIC, Metadata, NAME_LIMIT,
+    Reading, Value, Warning, align_up,
+};
 use crate::storage::Storage;
 use crate::{DType, Result, TensorInfo, TensorSource};
 
@@ -27,6 +30,7 @@ struct Header {
     metadata: Metadata,
     tensors: Vec<TensorInfo>,
     data_offset: u64,
+    warnings: Vec<Warning>,
 }
 
 impl File {
@@ -35,7 +39,18 @@ impl File {
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if it cannot be read, [`Error::Malformed`](crate::Error::Malformed) if it is not a sound GGUF file of version 2 or 3.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::new(Storage::open(path.as_ref())?)
+        Self::open_with(path.as_ref(), Reading::Strict)
+    }
+
+    /// Opens the file at `path`, and reads it even where something is wrong that can be lived with.
+    ///
+    /// [`warnings`](Self::warnings) says what was. Meant for looking at files, and for repairing them: a tensor of an
+    /// unknown type is left out, and one that the file does not hold to its end is there and cannot be read.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), for what no reader can make sense of.
+    pub fn open_lenient(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path.as_ref(), Reading::Lenient)
     }
 
     /// Reads a GGUF file that is already in memory: `&'static [u8]`, `Arc<[u8]>` or `Vec<u8>`.
@@ -43,12 +58,30 @@ impl File {
     /// # Errors
     /// [`Error::Malformed`](crate::Error::Malformed) if it is not a sound GGUF file of version 2 or 3.
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Result<Self> {
-        Self::new(Storage::memory(bytes.into()))
+        Self::new(Storage::memory(bytes.into()), Reading::Strict)
     }
 
-    fn new(storage: Storage) -> Result<Self> {
-        let header = Header::read(BufReader::new(storage.reader()), &storage.label(), storage.size_bytes())?;
+    /// Reads a file in memory as [`open_lenient`](Self::open_lenient) does.
+    ///
+    /// # Errors
+    /// As [`open_lenient`](Self::open_lenient).
+    pub fn from_bytes_lenient(bytes: impl Into<Bytes>) -> Result<Self> {
+        Self::new(Storage::memory(bytes.into()), Reading::Lenient)
+    }
+
+    pub(super) fn open_with(path: &Path, reading: Reading) -> Result<Self> {
+        Self::new(Storage::open(path)?, reading)
+    }
+
+    fn new(storage: Storage, reading: Reading) -> Result<Self> {
+        let reader = BufReader::new(storage.reader());
+        let header = Header::read(reader, &storage.label(), storage.size_bytes(), reading)?;
         Ok(Self { storage, header })
+    }
+
+    /// What was wrong and let pass; nothing for a file that was read strictly.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.header.warnings
     }
 
     /// The file's format version, 2 or 3.
@@ -84,6 +117,11 @@ impl File {
         let start = self.header.data_offset.saturating_add(tensor.offset);
         self.storage.read(start, tensor.bytes)
     }
+
+    /// What errors call the file.
+    pub(crate) fn label(&self) -> String {
+        self.storage.label()
+    }
 }
 
 impl TensorSource for File {
@@ -99,6 +137,10 @@ impl TensorSource for File {
         let offset = self.header.data_offset.saturating_add(tensor.offset).saturating_add(start);
         self.storage.read_into(offset, out)
     }
+
+    fn read(&self, tensor: &TensorInfo) -> Result<Vec<u8>> {
+        self.read(tensor)
+    }
 }
 
 impl fmt::Debug for File {
@@ -113,19 +155,20 @@ impl fmt::Debug for File {
 }
 
 impl Header {
-    fn read(reader: impl Read, label: &str, size: u64) -> Result<Self> {
-        let mut cursor = Cursor::new(reader, label, size);
+    fn read(reader: impl Read, label: &str, size: u64, reading: Reading) -> Result<Self> {
+        let mut cursor = Cursor::new(reader, label, size, reading);
         let version = read_version(&mut cursor)?;
         let tensor_count = cursor.count("tensor count", SMALLEST_TENSOR)?;
         let entry_count = cursor.count("metadata count", SMALLEST_ENTRY)?;
         let metadata = read_metadata(&mut cursor, entry_count)?;
-        let alignment = alignment(&metadata).map_err(|problem| cursor.malformed(problem))?;
+        let alignment = alignment(&mut cursor, &metadata)?;
         let tensors = read_tensors(&mut cursor, tensor_count, alignment)?;
         let Some(data_offset) = align_up(cursor.position(), alignment) else {
             return Err(cursor.malformed(format!("alignment {alignment} puts the data beyond 2^64")));
         };
-        check_extents(&cursor, &tensors, size.saturating_sub(data_offset))?;
-        Ok(Self { version, metadata, tensors, data_offset })
+        check_extents(&mut cursor, &tensors, size.saturating_sub(data_offset))?;
+        check_order(&mut cursor, &tensors, alignment)?;
+        Ok(Self { version, metadata, tensors, data_offset, warnings: cursor.into_warnings() })
     }
 }
 
@@ -152,13 +195,30 @@ fn read_metadata<R: Read>(cursor: &mut Cursor<'_, R>, count: usize) -> Result<Me
         if key.is_empty() {
             return Err(cursor.malformed("a metadata key is empty"));
         }
-        if metadata.contains(&key) {
-            return Err(cursor.malformed(format!("metadata key `{key}` appears twice")));
-        }
         let value = cursor.value(&key)?;
-        metadata.insert(key, value);
+        if metadata.contains(&key) {
+            cursor.tolerate(Warning::DuplicateKey { key })?;
+        } else {
+            metadata.insert(key, value);
+        }
     }
     Ok(metadata)
+}
+
+/// The alignment in `metadata`, checked: a power of two.
+fn alignment<R: Read>(cursor: &mut Cursor<'_, R>, metadata: &Metadata) -> Result<u64> {
+    let Some(value) = metadata.get(ALIGNMENT_KEY) else { return Ok(DEFAULT_ALIGNMENT) };
+    let type_name = value.type_name();
+    let Some(alignment) = value.as_u64() else {
+        return Err(cursor.malformed(format!("`{ALIGNMENT_KEY}` is {type_name}, expected u32")));
+    };
+    if !matches!(value, Value::U32(_)) {
+        cursor.tolerate(Warning::AlignmentType { type_name })?;
+    }
+    if !alignment.is_power_of_two() {
+        return Err(cursor.malformed(format!("`{ALIGNMENT_KEY}` is {alignment}, expected a power of two")));
+    }
+    Ok(alignment)
 }
 
 fn read_tensors<R: Read>(
@@ -169,42 +229,56 @@ fn read_tensors<R: Read>(
     let mut names = HashSet::new();
     let mut tensors = Vec::new();
     for _ in 0..count {
-        let tensor = read_tensor(cursor, alignment)?;
-        if !names.insert(tensor.name.clone()) {
-            return Err(cursor.malformed(format!("tensor `{}` appears twice", tensor.name)));
+        let name = read_name(cursor)?;
+        if !names.insert(name.clone()) {
+            return Err(cursor.malformed(format!("tensor `{name}` appears twice")));
         }
-        tensors.push(tensor);
+        tensors.extend(read_tensor(cursor, name, alignment)?);
     }
     Ok(tensors)
 }
 
-fn read_tensor<R: Read>(cursor: &mut Cursor<'_, R>, alignment: u64) -> Result<TensorInfo> {
-    let name = cursor.string("tensor name", NAME_LIMIT)?;
-    if name.is_empty() {
-        return Err(cursor.malformed("a tensor name is empty"));
+fn read_name<R: Read>(cursor: &mut Cursor<'_, R>) -> Result<String> {
+    let name = cursor.string("tensor name", KEY_LIMIT)?;
+    match name.len() {
+        0 => return Err(cursor.malformed("a tensor name is empty")),
+        1..=NAME_LIMIT => {}
+        bytes => cursor.tolerate(Warning::LongName { tensor: name.clone(), bytes })?,
     }
+    Ok(name)
+}
+
+/// The rest of a tensor's description; `None` if its type is unknown and that is let pass.
+fn read_tensor<R: Read>(
+    cursor: &mut Cursor<'_, R>,
+    name: String,
+    alignment: u64,
+) -> Result<Option<TensorInfo>> {
     let shape = read_shape(cursor, &name)?;
     let code = cursor.u32("tensor type")?;
-    let Some(dtype) = DType::from_code(code) else {
-        return Err(cursor.malformed(format!("tensor `{name}` has the unknown type {code}")));
-    };
     let offset = cursor.u64("tensor offset")?;
+    let Some(dtype) = DType::from_code(code) else {
+        cursor.tolerate(Warning::UnknownType { tensor: name, code })?;
+        return Ok(None);
+    };
     if !offset.is_multiple_of(alignment) {
-        return Err(cursor.malformed(format!(
-            "tensor `{name}` starts at {offset}, which is not a multiple of the alignment {alignment}"
-        )));
+        cursor.tolerate(Warning::Unaligned { tensor: name.clone(), offset, alignment })?;
     }
     let tensor = TensorInfo::new(name, &shape, dtype).map_err(|error| cursor.malformed(error.to_string()))?;
-    Ok(TensorInfo { offset, ..tensor })
+    Ok(Some(TensorInfo { offset, ..tensor }))
 }
 
 /// The shape, turned so that the outermost dimension comes first.
 fn read_shape<R: Read>(cursor: &mut Cursor<'_, R>, name: &str) -> Result<Vec<usize>> {
     let dimensions = cursor.u32("number of dimensions")? as usize;
-    if !(1..=DIMENSION_LIMIT).contains(&dimensions) {
+    if dimensions > DIMENSION_LIMIT {
         return Err(cursor.malformed(format!(
             "tensor `{name}` has {dimensions} dimensions, expected 1 to {DIMENSION_LIMIT}"
         )));
+    }
+    if dimensions == 0 {
+        cursor.tolerate(Warning::Scalar { tensor: name.to_owned() })?;
+        return Ok(vec![1]);
     }
     let mut shape = Vec::with_capacity(dimensions);
     for _ in 0..dimensions {
@@ -220,22 +294,38 @@ fn read_shape<R: Read>(cursor: &mut Cursor<'_, R>, name: &str) -> Result<Vec<usi
 }
 
 /// Checks that every tensor lies within the `available` bytes of data and on no other tensor.
-fn check_extents<R: Read>(cursor: &Cursor<'_, R>, tensors: &[TensorInfo], available: u64) -> Result<()> {
+fn check_extents<R: Read>(cursor: &mut Cursor<'_, R>, tensors: &[TensorInfo], available: u64) -> Result<()> {
     let mut by_offset: Vec<&TensorInfo> = tensors.iter().filter(|tensor| tensor.bytes > 0).collect();
     by_offset.sort_by_key(|tensor| tensor.offset);
     let mut previous: Option<(&TensorInfo, u64)> = None;
     for tensor in by_offset {
-        let end = tensor.offset.checked_add(tensor.bytes).filter(|end| *end <= available);
-        let Some(end) = end else {
-            return Err(cursor.malformed(format!(
-                "tensor `{}` needs {} bytes at {}, but the data section has {available}; the file may be cut short",
-                tensor.name, tensor.bytes, tensor.offset
-            )));
-        };
+        let end = tensor.offset.checked_add(tensor.bytes);
+        if end.is_none_or(|end| end > available) {
+            cursor.tolerate(cut_short(tensor, available))?;
+        }
         if let Some((other, _)) = previous.filter(|(_, taken)| *taken > tensor.offset) {
             return Err(cursor.malformed(format!("tensors `{}` and `{}` overlap", other.name, tensor.name)));
         }
-        previous = Some((tensor, end));
+        previous = Some((tensor, end.unwrap_or(u64::MAX)));
+    }
+    Ok(())
+}
+
+fn cut_short(tensor: &TensorInfo, available: u64) -> Warning {
+    let (tensor, bytes, offset) = (tensor.name.clone(), tensor.bytes, tensor.offset);
+    Warning::CutShort { tensor, bytes, offset, available }
+}
+
+/// Checks that the data follow one another in the order of the tensors, with no gap but the alignment.
+fn check_order<R: Read>(cursor: &mut Cursor<'_, R>, tensors: &[TensorInfo], alignment: u64) -> Result<()> {
+    let mut expected = 0;
+    for tensor in tensors {
+        if tensor.offset != expected {
+            let (tensor, offset) = (tensor.name.clone(), tensor.offset);
+            cursor.tolerate(Warning::Misplaced { tensor, offset, expected })?;
+        }
+        let end = tensor.offset.checked_add(tensor.bytes).and_then(|end| align_up(end, alignment));
+        expected = end.unwrap_or(u64::MAX);
     }
     Ok(())
 }

@@ -4,9 +4,13 @@
 //! version 3. Bytes from outside are hostile until checked: every length is compared with what is left of the file
 //! before anything is allocated, and all arithmetic is checked.
 //!
-//! Specification: [gguf.md](https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). Stricter than it where
-//! files in the wild never differ: keys and tensor names are unique, tensors do not overlap, strings are UTF-8,
-//! arrays do not nest.
+//! Specification: [gguf.md](https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). [`File::open`] takes what llama.cpp
+//! takes: keys and tensor names are unique, and the data of the tensors follow one another in the order of the header,
+//! with no gap but the alignment; and it asks for what files in the wild never lack: strings are UTF-8, flags are 0 or 1,
+//! arrays do not nest, tensors have a dimension. [`File::open_lenient`] lets pass what can be read without guessing, and
+//! keeps a [`Warning`] of each.
+//!
+//! A model in several files, `name-00001-of-00003.gguf` and so on, is a [`Split`].
 //!
 //! ```
 //! use aic_quant::{DType, gguf};
@@ -27,14 +31,19 @@ mod cursor;
 mod file;
 mod layout;
 mod metadata;
+mod split;
 mod value;
+mod warning;
 mod writer;
 
 pub use bytes::Bytes;
 pub use file::File;
 pub use layout::Layout;
 pub use metadata::Metadata;
+pub(crate) use split::is_shard;
+pub use split::{Split, shard_path};
 pub use value::{Array, Value};
+pub use warning::Warning;
 pub use writer::Writer;
 
 /// First bytes of every GGUF file.
@@ -54,14 +63,13 @@ const NAME_LIMIT: usize = 63;
 /// Most dimensions of a tensor.
 const DIMENSION_LIMIT: usize = 4;
 
-/// The alignment in `metadata`, checked: a `u32` power of two.
-fn alignment(metadata: &Metadata) -> std::result::Result<u64, String> {
-    match metadata.get(ALIGNMENT_KEY) {
-        None => Ok(DEFAULT_ALIGNMENT),
-        Some(Value::U32(n)) if n.is_power_of_two() => Ok(u64::from(*n)),
-        Some(Value::U32(n)) => Err(format!("`{ALIGNMENT_KEY}` is {n}, expected a power of two")),
-        Some(other) => Err(format!("`{ALIGNMENT_KEY}` is {}, expected u32", other.type_name())),
-    }
+/// What happens to a file with something wrong in it that could be lived with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// It is refused.
+    Strict,
+    /// It is read, and the wrong told.
+    Lenient,
 }
 
 /// `offset` rounded up to a multiple of `alignment`, or `None` past the end of `u64`.

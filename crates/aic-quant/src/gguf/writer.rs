@@ -1,9 +1,10 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use super::split::{SPLIT_COUNT, SPLIT_NO, SPLIT_TENSORS, unsplit};
 use super::{
-    Array, DIMENSION_LIMIT, KEY_LIMIT, Layout, MAGIC, Metadata, NAME_LIMIT, VERSION, Value, align_up,
-    alignment,
+    ALIGNMENT_KEY, Array, DEFAULT_ALIGNMENT, DIMENSION_LIMIT, KEY_LIMIT, Layout, MAGIC, Metadata, NAME_LIMIT,
+    VERSION, Value, align_up,
 };
 use crate::replacement::Replacement;
 use crate::{DType, Error, Result, TensorInfo};
@@ -87,8 +88,7 @@ impl Writer {
     /// # Errors
     /// [`Error::Metadata`] if the metadata cannot be written, [`Error::Tensor`] if the file would have over 2^64 bytes.
     pub fn layout(&self) -> Result<Layout> {
-        let alignment =
-            alignment(&self.metadata).map_err(|problem| Error::metadata(super::ALIGNMENT_KEY, problem))?;
+        let alignment = self.alignment()?;
         let (tensors, data_bytes) = placed(&self.tensors, alignment)?;
         let mut header = self.header(&tensors)?;
         pad(&mut header, alignment);
@@ -97,6 +97,50 @@ impl Writer {
             return Err(too_large(&self.tensors[0]));
         };
         Ok(Layout { header, tensors, data_offset, file_bytes, alignment })
+    }
+
+    /// The same model in shards with at most `shard_bytes` of data each; a larger tensor has a shard of its own.
+    ///
+    /// They belong at the paths that [`shard_path`](super::shard_path) names, and are read as one by
+    /// [`Split`](super::Split). All metadata is in the first.
+    ///
+    /// # Errors
+    /// [`Error::Option`] if more shards than 65,535 would be needed, the format's limit.
+    pub fn split(&self, shard_bytes: u64) -> Result<Vec<Self>> {
+        let shards = chunks(&self.tensors, shard_bytes);
+        let count = u16::try_from(shards.len()).map_err(|_| Error::Option {
+            option: "shard_bytes",
+            value: shard_bytes.to_string(),
+            expected: "so many that 65535 shards are enough",
+        })?;
+        let total = i32::try_from(self.tensors.len()).map_err(|_| {
+            Error::metadata(SPLIT_TENSORS, format!("would be {}, expected under 2^31", self.tensors.len()))
+        })?;
+        let shard = |(tensors, number): (&[TensorInfo], u16)| {
+            let mut metadata = if number == 0 { unsplit(&self.metadata) } else { Metadata::new() };
+            if let Some(alignment) = self.metadata.get(ALIGNMENT_KEY) {
+                metadata.insert(ALIGNMENT_KEY, alignment.clone());
+            }
+            metadata.insert(SPLIT_NO, number);
+            metadata.insert(SPLIT_COUNT, count);
+            metadata.insert(SPLIT_TENSORS, total);
+            let names = tensors.iter().map(|tensor| tensor.name.clone()).collect();
+            Self { metadata, tensors: tensors.to_vec(), names }
+        };
+        Ok(shards.into_iter().zip(0..).map(shard).collect())
+    }
+
+    fn alignment(&self) -> Result<u64> {
+        match self.metadata.get(ALIGNMENT_KEY) {
+            None => Ok(DEFAULT_ALIGNMENT),
+            Some(Value::U32(n)) if n.is_power_of_two() => Ok(u64::from(*n)),
+            Some(Value::U32(n)) => {
+                Err(Error::metadata(ALIGNMENT_KEY, format!("is {n}, expected a power of two")))
+            }
+            Some(other) => {
+                Err(Error::metadata(ALIGNMENT_KEY, format!("is {}, expected u32", other.type_name())))
+            }
+        }
     }
 
     fn problem(&self, tensor: &TensorInfo) -> Option<String> {
@@ -142,6 +186,18 @@ fn placed(tensors: &[TensorInfo], alignment: u64) -> Result<(Vec<TensorInfo>, u6
     };
     let placed = tensors.iter().map(place).collect::<Result<_>>()?;
     Ok((placed, end))
+}
+
+/// Consecutive tensors with at most `limit` bytes together, or one larger tensor.
+fn chunks(tensors: &[TensorInfo], limit: u64) -> Vec<&[TensorInfo]> {
+    let Some(first) = tensors.first() else { return vec![tensors] };
+    let mut sum = first.bytes;
+    let fits = |_: &TensorInfo, next: &TensorInfo| {
+        let together = sum.saturating_add(next.bytes);
+        sum = if together <= limit { together } else { next.bytes };
+        together <= limit
+    };
+    tensors.chunk_by(fits).collect()
 }
 
 fn too_large(tensor: &TensorInfo) -> Error {

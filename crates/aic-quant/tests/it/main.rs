@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 mod environment;
 mod generated;
+#[path = "../fixtures/gguf.rs"]
+mod fixtures;
 mod gguf_bad;
 mod gguf_round_trip;
+mod gguf_split;
 #[cfg(feature = "candle")]
 mod huggingface;
 #[cfg(feature = "onnx")]
