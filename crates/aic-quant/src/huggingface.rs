@@ -10,13 +10,14 @@ use crate::{Error, Result, TensorInfo, TensorSource, safetensors};
 /// A model as Hugging Face stores it: a folder with `config.json`, `model.safetensors` and `tokenizer.json`.
 ///
 /// Presented with the names and conventions of GGUF, so that it runs and [quantizes](crate::Quantizer) like one. Llama,
-/// Mistral, Qwen 2 and Qwen 3; one weights file; no rope scaling but `linear`.
+/// Mistral, Qwen 2 and Qwen 3; no rope scaling but `linear`. The weights may be in shards, listed by
+/// `model.safetensors.index.json`.
 ///
 /// Written to GGUF, the tokenizer goes along as `tokenizer.huggingface.json`, which this crate reads and llama.cpp does
 /// not.
 #[derive(Debug)]
 pub struct HuggingFace {
-    weights: safetensors::File,
+    weights: safetensors::Folder,
     metadata: Metadata,
     tensors: Vec<TensorInfo>,
     /// The stored tensor behind each of `tensors`, and how its rows are turned.
@@ -34,12 +35,12 @@ impl HuggingFace {
     /// Opens the model in `folder`.
     ///
     /// # Errors
-    /// [`Error::Io`] if one of the three files is missing, [`Error::Metadata`] if `config.json` lacks a number,
+    /// [`Error::Io`] if a file is missing, [`Error::Metadata`] if `config.json` lacks a number,
     /// [`Error::Unsupported`] for other kinds of models.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
         let config = Json::read(folder.join("config.json"))?;
-        let weights = safetensors::File::open(folder.join("model.safetensors"))?;
+        let weights = safetensors::Folder::open(folder)?;
         let mut metadata = describe(&config)?;
         add_tokenizer(&mut metadata, folder, &config)?;
         let mut tensors = Vec::new();

@@ -95,7 +95,7 @@ pub use engine::{
 };
 pub use error::{BoxError, Error, Result};
 pub use huggingface::HuggingFace;
-pub use importance::Importance;
+pub use importance::{Calibration, Importance};
 pub use memory::{DeviceMemory, Memory, SystemMemory, fits};
 pub use open::open;
 pub use progress::Progress;

@@ -73,6 +73,11 @@ impl File {
         Self::new(Storage::open(path)?, reading)
     }
 
+    /// Reads a file that is open already.
+    pub(crate) fn from_storage(storage: Storage) -> Result<Self> {
+        Self::new(storage, Reading::Strict)
+    }
+
     fn new(storage: Storage, reading: Reading) -> Result<Self> {
         let reader = BufReader::new(storage.reader());
         let header = Header::read(reader, &storage.label(), storage.size_bytes(), reading)?;

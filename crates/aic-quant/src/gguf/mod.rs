@@ -47,7 +47,7 @@ pub use warning::Warning;
 pub use writer::Writer;
 
 /// First bytes of every GGUF file.
-const MAGIC: [u8; 4] = *b"GGUF";
+pub(crate) const MAGIC: [u8; 4] = *b"GGUF";
 /// The version [`Writer`] writes.
 const VERSION: u32 = 3;
 /// Where tensors start if the file does not say otherwise: at multiples of this many bytes.

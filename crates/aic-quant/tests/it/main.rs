@@ -10,9 +10,11 @@ mod gguf_round_trip;
 mod gguf_split;
 #[cfg(feature = "candle")]
 mod huggingface;
+mod imatrix;
 #[cfg(feature = "onnx")]
 mod onnx;
 #[cfg(feature = "candle")]
 mod python;
 mod quantize;
 mod queue;
+mod safetensors_folder;

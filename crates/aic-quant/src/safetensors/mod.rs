@@ -1,8 +1,16 @@
 //! Reading safetensors files: the weights of a Hugging Face model.
+//!
+//! Stricter than the format asks where a doubt could be used: the tensors cover the data without holes, and no key appears twice.
+mod folder;
+mod unique;
+
 use std::path::Path;
 
 use ::safetensors::Dtype;
 use ::safetensors::tensor::Metadata;
+pub use folder::Folder;
+use serde::de::IgnoredAny;
+use unique::Unique;
 
 use crate::gguf::Bytes;
 use crate::storage::Storage;
@@ -39,8 +47,7 @@ impl File {
     fn new(storage: Storage) -> Result<Self> {
         let length = header_length(&storage)?;
         let header = storage.read(8, length)?;
-        let parsed = serde_json::from_slice::<Metadata>(&header);
-        let metadata = parsed.map_err(|error| malformed(&storage, 8, error.to_string()))?;
+        let metadata = parse(&header).map_err(|problem| malformed(&storage, 8, problem))?;
         let data_offset = 8 + length;
         let data = storage.size_bytes() - data_offset;
         if metadata.data_len() as u64 != data {
@@ -59,6 +66,16 @@ impl File {
     /// The tensor called `name`.
     pub fn tensor(&self, name: &str) -> Option<&TensorInfo> {
         self.tensors.iter().find(|tensor| tensor.name == name)
+    }
+
+    /// What errors call the file.
+    pub(crate) fn label(&self) -> String {
+        self.storage.label()
+    }
+
+    /// The size of the whole file in bytes.
+    pub fn size_bytes(&self) -> u64 {
+        self.storage.size_bytes()
     }
 
     /// Reads the data of `tensor`, little-endian.
@@ -98,6 +115,14 @@ fn header_length(storage: &Storage) -> Result<u64> {
         return Err(malformed(storage, 0, problem));
     }
     Ok(length)
+}
+
+fn parse(header: &[u8]) -> Result<Metadata, String> {
+    if header.first() != Some(&b'{') {
+        return Err("the header does not start with `{`".to_owned());
+    }
+    serde_json::from_slice::<Unique<IgnoredAny>>(header).map_err(|error| error.to_string())?;
+    serde_json::from_slice(header).map_err(|error| error.to_string())
 }
 
 fn tensors(metadata: &Metadata) -> Result<Vec<TensorInfo>> {
@@ -153,22 +178,80 @@ mod tests {
         assert_eq!(file.read(&file.tensors()[1]).unwrap(), [1; 4]);
     }
 
+    /// A header with one tensor.
+    fn one(dtype: &str, shape: &str, begin: u64, end: u64) -> String {
+        format!(r#"{{"a":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[{begin},{end}]}}}}"#)
+    }
+
     #[test]
     fn bad_headers_are_typed_errors() {
+        let entry = r#"{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"#;
+        let next = r#"{"dtype":"F32","shape":[1],"data_offsets":[4,8]}"#;
+        let shifted = r#"{"dtype":"F32","shape":[1],"data_offsets":[2,6]}"#;
         let bad = [
-            file(GOOD, 15),
-            file(GOOD, 17),
-            file("{", 0),
-            file(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#, 8),
-            file(r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}"#, 4),
-            file(r#"{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#, 4),
-            file(r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}"#, 0),
-            u64::MAX.to_le_bytes().to_vec(),
-            200_000_000_u64.to_le_bytes().to_vec(),
+            ("too little data", file(GOOD, 15)),
+            ("too much data", file(GOOD, 17)),
+            ("half an object", file("{", 0)),
+            ("no object", file("[]", 0)),
+            ("space before the object", file(&format!(" {}", one("F32", "[1]", 0, 4)), 4)),
+            ("hole before the data", file(&one("F32", "[1]", 4, 8), 8)),
+            (
+                "hole between",
+                file(
+                    &format!(r#"{{"a":{entry},"b":{{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}}}"#),
+                    12,
+                ),
+            ),
+            ("overlap", file(&format!(r#"{{"a":{entry},"b":{shifted}}}"#), 6)),
+            ("same data twice", file(&format!(r#"{{"a":{entry},"b":{entry}}}"#), 4)),
+            ("end before begin", file(&one("F32", "[1]", 4, 0), 4)),
+            ("size unlike the shape", file(&one("F32", "[2]", 0, 4), 4)),
+            ("type without a DType", file(&one("U8", "[4]", 0, 4), 4)),
+            ("type of nobody", file(&one("F33", "[1]", 0, 4), 4)),
+            ("elements that wrap", file(&one("F32", "[4294967296,4294967296]", 0, 0), 0)),
+            ("negative dimension", file(&one("F32", "[-1]", 0, 4), 4)),
+            (
+                "offset of 2^64",
+                file(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,18446744073709551616]}}"#, 4),
+            ),
+            ("tensor twice", file(&format!(r#"{{"a":{entry},"a":{entry}}}"#), 4)),
+            ("tensor twice, once escaped", file(&format!(r#"{{"a":{entry},"\u0061":{next}}}"#), 8)),
+            (
+                "field twice",
+                file(r#"{"a":{"dtype":"F32","dtype":"F16","shape":[1],"data_offsets":[0,4]}}"#, 4),
+            ),
+            (
+                "metadata twice",
+                file(&format!(r#"{{"__metadata__":{{}},"__metadata__":{{}},"a":{entry}}}"#), 4),
+            ),
+            ("metadata that is no text", file(&format!(r#"{{"__metadata__":{{"x":1}},"a":{entry}}}"#), 4)),
+            ("deep JSON", file(&format!(r#"{{"a":{}"#, "[".repeat(100_000)), 0)),
+            ("length 2^64 - 1", u64::MAX.to_le_bytes().to_vec()),
+            ("length beyond the file", 200_u64.to_le_bytes().to_vec()),
         ];
-        for bytes in bad {
-            assert!(File::from_bytes(bytes).is_err());
+        for (case, bytes) in bad {
+            let error = File::from_bytes(bytes).map(|_| ()).expect_err(case);
+            assert!(matches!(error, Error::Malformed { .. } | Error::Tensor { .. }), "{case}: {error:?}");
         }
+    }
+
+    #[test]
+    fn header_over_the_limit_is_refused_whatever_the_file_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        std::fs::write(&path, (HEADER_LIMIT + 1).to_le_bytes()).unwrap();
+        // Sparse: nothing of it is written.
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(2 * HEADER_LIMIT).unwrap();
+
+        let error = File::open(&path).unwrap_err();
+
+        assert!(error.to_string().contains("100000000"), "{error}");
+    }
+
+    #[test]
+    fn padded_header_and_metadata_are_fine() {
+        let header = format!(r#"{{"__metadata__":{{"format":"pt"}},{}   "#, &one("F32", "[1]", 0, 4)[1..]);
+        assert_eq!(File::from_bytes(file(&header, 4)).unwrap().tensors().len(), 1);
     }
 
     #[test]
