@@ -85,9 +85,9 @@ impl TensorSource for HuggingFace {
 }
 
 /// A JSON file whose values are read by key, with errors that name it.
-struct Json {
+pub(crate) struct Json {
     path: PathBuf,
-    value: Value,
+    pub(crate) value: Value,
 }
 
 impl Json {
@@ -104,11 +104,11 @@ impl Json {
     }
 
     /// The file if it is there, otherwise an empty object.
-    fn read_optional(path: PathBuf) -> Result<Self> {
+    pub(crate) fn read_optional(path: PathBuf) -> Result<Self> {
         if path.exists() { Self::read(path) } else { Ok(Self { path, value: Value::Null }) }
     }
 
-    fn text(&self, key: &str) -> Option<&str> {
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
         self.value.get(key)?.as_str()
     }
 
@@ -125,12 +125,12 @@ impl Json {
         self.optional_size(key).ok_or_else(|| self.wrong(key, "is missing or no number up to 2^32"))
     }
 
-    fn optional_size(&self, key: &str) -> Option<u32> {
+    pub(crate) fn optional_size(&self, key: &str) -> Option<u32> {
         self.value.get(key)?.as_u64()?.try_into().ok()
     }
 
     /// One id, or several.
-    fn ids(&self, key: &str) -> Vec<u32> {
+    pub(crate) fn ids(&self, key: &str) -> Vec<u32> {
         let id = |value: &Value| value.as_u64().and_then(|id| id.try_into().ok());
         match self.value.get(key) {
             Some(Value::Array(values)) => values.iter().filter_map(id).collect(),

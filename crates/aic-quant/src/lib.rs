@@ -5,7 +5,7 @@
 //!   loading.
 //! - [`gguf`] and [`safetensors`] read (and write) model files; [`encode`] and [`decode`] convert tensors between the
 //! - [`quantize`] writes a model with smaller numbers; [`ModelOptions::dtype`] does the same while loading.
-//! - [`open`] opens any model file or folder for reading; [`gguf`] and [`safetensors`] read (and write) model files; [`encode`] and [`decode`] convert tensors between the
+//! - [`inspect`] says what a model file is and holds, [`open`] opens it for reading; [`gguf`] and [`safetensors`] read (and write) model files; [`encode`] and [`decode`] convert tensors between the
 //!   number formats that [`DType`] names.
 //! - [`footprint`] estimates the memory a model needs; [`DeviceMemory`] says how much there is.
 //!
@@ -68,6 +68,7 @@ pub mod gguf;
 mod huggingface;
 mod importance;
 pub mod live;
+mod inspect;
 mod memory;
 #[cfg(feature = "onnx")]
 pub mod onnx;
@@ -96,6 +97,7 @@ pub use engine::{
 pub use error::{BoxError, Error, Result};
 pub use huggingface::HuggingFace;
 pub use importance::{Calibration, Importance};
+pub use inspect::{Inspection, ModelFile, Quantization, TokenizerSummary, TypeUse, inspect};
 pub use memory::{DeviceMemory, Memory, SystemMemory, fits};
 pub use open::open;
 pub use progress::Progress;

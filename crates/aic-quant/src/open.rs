@@ -35,16 +35,46 @@ const IMPOSTORS: &[(&[u8], &str, &str)] = &[
 /// [`gguf::File::open`], [`Split::open`] and [`HuggingFace::open`] fail with.
 pub fn open(path: impl AsRef<Path>) -> Result<Box<dyn TensorSource>> {
     let path = path.as_ref();
-    if path.is_dir() {
-        check_folder(path)?;
-        return Ok(Box::new(HuggingFace::open(path)?));
+    match Kind::of(path)? {
+        Kind::Folder => {
+            check_folder(path)?;
+            Ok(Box::new(HuggingFace::open(path)?))
+        }
+        Kind::Safetensors => Err(Error::NotAModel {
+            path: path.to_owned(),
+            what: "one safetensors file",
+            advice: "open the folder it is in",
+        }),
+        Kind::Gguf => {
+            let file = gguf::File::open(path)?;
+            if is_shard(file.metadata())? { Ok(Box::new(Split::open(path)?)) } else { Ok(Box::new(file)) }
+        }
     }
-    check_file(path)?;
-    let file = gguf::File::open(path)?;
-    if is_shard(file.metadata())? {
-        return Ok(Box::new(Split::open(path)?));
+}
+
+/// What a path leads to.
+pub(crate) enum Kind {
+    Folder,
+    Safetensors,
+    /// Or nothing known, of which the reader will say what is wrong with it.
+    Gguf,
+}
+
+impl Kind {
+    /// Refuses what starts like something else that people take for a model.
+    pub(crate) fn of(path: &Path) -> Result<Self> {
+        if path.is_dir() {
+            return Ok(Self::Folder);
+        }
+        let start = start(path)?;
+        if is_safetensors(&start) {
+            return Ok(Self::Safetensors);
+        }
+        match IMPOSTORS.iter().find(|(magic, ..)| start.trim_ascii_start().starts_with(magic)) {
+            Some(&(_, what, advice)) => Err(Error::NotAModel { path: path.to_owned(), what, advice }),
+            None => Ok(Self::Gguf),
+        }
     }
-    Ok(Box::new(file))
 }
 
 /// Refuses a folder without `config.json`.
@@ -61,28 +91,16 @@ fn check_folder(path: &Path) -> Result<()> {
     Err(Error::NotAModel { path: path.to_owned(), what: "a folder without config.json", advice })
 }
 
-/// Refuses what starts like something else that people take for a model.
-fn check_file(path: &Path) -> Result<()> {
-    let start = start(path)?;
-    let known = IMPOSTORS.iter().find(|(magic, ..)| start.starts_with(magic));
-    let other =
-        || is_safetensors(&start).then_some((&[][..], "one safetensors file", "open the folder it is in"));
-    match known.copied().or_else(other) {
-        Some((_, what, advice)) => Err(Error::NotAModel { path: path.to_owned(), what, advice }),
-        None => Ok(()),
-    }
-}
-
-/// The first bytes of a file, white space left out.
+/// The first bytes of a file.
 fn start(path: &Path) -> Result<Vec<u8>> {
     let file = fs::File::open(path).map_err(Error::io("open", path))?;
     let mut start = Vec::new();
     file.take(64).read_to_end(&mut start).map_err(Error::io("read", path))?;
-    Ok(start.trim_ascii_start().to_vec())
+    Ok(start)
 }
 
 /// Whether a file starts with a length below 2^32 and JSON.
-pub(crate) fn is_safetensors(start: &[u8]) -> bool {
+fn is_safetensors(start: &[u8]) -> bool {
     start.get(4..9) == Some(b"\0\0\0\0{")
 }
 
@@ -111,7 +129,7 @@ mod tests {
             ("ggml.bin", b"tjgg\x03\0\0\0", "before GGUF"),
             ("m.gguf", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
             ("config.json", b" {}", "folder"),
-            ("model.safetensors", b"\x02\0\0\0\0\0\0\0{}", "one safetensors file"),
+            ("model.safetensors", b"\x0a\0\0\0\0\0\0\0{}", "one safetensors file"),
         ] {
             let error = refused(name, bytes);
             assert!(error.contains(expected) && error.contains(name), "{error}");

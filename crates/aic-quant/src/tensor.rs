@@ -1,8 +1,10 @@
+use serde::{Serialize, Serializer};
+
 use crate::gguf::Metadata;
 use crate::{DType, Error, Result};
 
 /// One tensor of a model file: what it is called, how it is shaped and stored, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct TensorInfo {
     /// The tensor's name, such as `blk.0.attn_q.weight`.
@@ -10,6 +12,7 @@ pub struct TensorInfo {
     /// Dimensions, outermost first: `[out_features, in_features]` for a matrix. (GGUF files store the reverse.)
     pub shape: Vec<usize>,
     /// How the numbers are stored.
+    #[serde(serialize_with = "name")]
     pub dtype: DType,
     /// Where the data starts, in bytes from the start of the file's data section.
     pub offset: u64,
@@ -52,6 +55,10 @@ impl TensorInfo {
     pub fn row_length(&self) -> usize {
         self.shape.last().copied().unwrap_or(1)
     }
+}
+
+pub(crate) fn name<S: Serializer>(dtype: &DType, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(dtype.name())
 }
 
 /// A model on its way in: metadata and tensors by the names GGUF uses, wherever they come from.

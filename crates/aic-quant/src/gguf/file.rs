@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::cursor::Cursor;
 use super::{
-    ALIGNMENT_KEY, Bytes, DEFAULT_ALIGNMENT, DIMENSION_LIMIT, KEY_LIMIT, MAGIC, Metadata, NAME_LIMIT,
-    Reading, Value, Warning, align_up,
+    ALIGNMENT_KEY, ALIGNMENT_LIMIT, Bytes, DEFAULT_ALIGNMENT, DIMENSION_LIMIT, KEY_LIMIT, MAGIC, Metadata,
+    NAME_LIMIT, Reading, Value, Warning, align_up, is_alignment,
 };
 use crate::storage::Storage;
 use crate::{DType, Result, TensorInfo, TensorSource};
@@ -210,7 +210,7 @@ fn read_metadata<R: Read>(cursor: &mut Cursor<'_, R>, count: usize) -> Result<Me
     Ok(metadata)
 }
 
-/// The alignment in `metadata`, checked: a power of two.
+/// The alignment in `metadata`, checked.
 fn alignment<R: Read>(cursor: &mut Cursor<'_, R>, metadata: &Metadata) -> Result<u64> {
     let Some(value) = metadata.get(ALIGNMENT_KEY) else { return Ok(DEFAULT_ALIGNMENT) };
     let type_name = value.type_name();
@@ -220,8 +220,10 @@ fn alignment<R: Read>(cursor: &mut Cursor<'_, R>, metadata: &Metadata) -> Result
     if !matches!(value, Value::U32(_)) {
         cursor.tolerate(Warning::AlignmentType { type_name })?;
     }
-    if !alignment.is_power_of_two() {
-        return Err(cursor.malformed(format!("`{ALIGNMENT_KEY}` is {alignment}, expected a power of two")));
+    if !is_alignment(alignment) {
+        return Err(cursor.malformed(format!(
+            "`{ALIGNMENT_KEY}` is {alignment}, expected a power of two up to {ALIGNMENT_LIMIT}"
+        )));
     }
     Ok(alignment)
 }

@@ -1,5 +1,7 @@
 use std::collections::HashMap;
 
+use serde::{Serialize, Serializer};
+
 use super::{Array, Value};
 use crate::{Error, Result};
 
@@ -101,6 +103,13 @@ impl Metadata {
         };
         let wrong = || Error::metadata(key, format!("is {}, expected {expected}", value.type_name()));
         read(value).map(Some).ok_or_else(wrong)
+    }
+}
+
+/// A map in the order of the file.
+impl Serialize for Metadata {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
     }
 }
 

@@ -52,6 +52,8 @@ pub(crate) const MAGIC: [u8; 4] = *b"GGUF";
 const VERSION: u32 = 3;
 /// Where tensors start if the file does not say otherwise: at multiples of this many bytes.
 const DEFAULT_ALIGNMENT: u64 = 32;
+/// Largest alignment. The format has no limit, and padding to a large one makes a small hostile file a huge one.
+const ALIGNMENT_LIMIT: u32 = 1 << 20;
 /// The metadata key that says otherwise.
 const ALIGNMENT_KEY: &str = "general.alignment";
 /// The metadata key of a whole `tokenizer.json` as text; what Hugging Face folders bring along.
@@ -70,6 +72,11 @@ enum Reading {
     Strict,
     /// It is read, and the wrong told.
     Lenient,
+}
+
+/// Whether data may be aligned to multiples of `n` bytes.
+fn is_alignment(n: u64) -> bool {
+    n.is_power_of_two() && n <= ALIGNMENT_LIMIT.into()
 }
 
 /// `offset` rounded up to a multiple of `alignment`, or `None` past the end of `u64`.

@@ -1,7 +1,10 @@
 use std::fmt;
 
+use serde::Serialize;
+
 /// One metadata value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
 #[allow(missing_docs, reason = "each variant is the Rust type it holds")]
 pub enum Value {
     U8(u8),
@@ -20,7 +23,8 @@ pub enum Value {
 }
 
 /// An array of values of one type; arrays do not nest.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
 #[allow(missing_docs, reason = "each variant is the Rust type it holds")]
 pub enum Array {
     U8(Vec<u8>),

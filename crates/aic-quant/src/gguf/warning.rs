@@ -1,5 +1,7 @@
 use std::fmt;
 
+use serde::{Serialize, Serializer};
+
 /// Something in a GGUF file that is wrong and can be lived with.
 ///
 /// [`File::open`](super::File::open) refuses the file for it; [`File::open_lenient`](super::File::open_lenient) reads on
@@ -58,5 +60,12 @@ impl fmt::Display for Warning {
                 "tensor `{tensor}` needs {bytes} bytes at {offset}, but the data section has {available}; the file may be cut short"
             ),
         }
+    }
+}
+
+/// The message.
+impl Serialize for Warning {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }

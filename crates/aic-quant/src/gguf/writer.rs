@@ -3,8 +3,8 @@ use std::path::Path;
 
 use super::split::{SPLIT_COUNT, SPLIT_NO, SPLIT_TENSORS, unsplit};
 use super::{
-    ALIGNMENT_KEY, Array, DEFAULT_ALIGNMENT, DIMENSION_LIMIT, KEY_LIMIT, Layout, MAGIC, Metadata, NAME_LIMIT,
-    VERSION, Value, align_up,
+    ALIGNMENT_KEY, ALIGNMENT_LIMIT, Array, DEFAULT_ALIGNMENT, DIMENSION_LIMIT, KEY_LIMIT, Layout, MAGIC,
+    Metadata, NAME_LIMIT, VERSION, Value, align_up, is_alignment,
 };
 use crate::replacement::Replacement;
 use crate::{DType, Error, Result, TensorInfo};
@@ -24,7 +24,7 @@ pub struct Writer {
 impl Writer {
     /// A writer of a file with this metadata and no tensors yet.
     ///
-    /// A `general.alignment` in `metadata` (a `u32`, power of two) is followed; otherwise tensors are aligned to 32.
+    /// A `general.alignment` in `metadata` (a `u32`, power of two up to 2^20) is followed; otherwise tensors are aligned to 32.
     pub fn new(metadata: Metadata) -> Self {
         Self { metadata, tensors: Vec::new(), names: HashSet::new() }
     }
@@ -131,15 +131,14 @@ impl Writer {
     }
 
     fn alignment(&self) -> Result<u64> {
+        let wrong = |problem| Error::metadata(ALIGNMENT_KEY, problem);
         match self.metadata.get(ALIGNMENT_KEY) {
             None => Ok(DEFAULT_ALIGNMENT),
-            Some(Value::U32(n)) if n.is_power_of_two() => Ok(u64::from(*n)),
+            Some(Value::U32(n)) if is_alignment((*n).into()) => Ok(u64::from(*n)),
             Some(Value::U32(n)) => {
-                Err(Error::metadata(ALIGNMENT_KEY, format!("is {n}, expected a power of two")))
+                Err(wrong(format!("is {n}, expected a power of two up to {ALIGNMENT_LIMIT}")))
             }
-            Some(other) => {
-                Err(Error::metadata(ALIGNMENT_KEY, format!("is {}, expected u32", other.type_name())))
-            }
+            Some(other) => Err(wrong(format!("is {}, expected u32", other.type_name()))),
         }
     }
 

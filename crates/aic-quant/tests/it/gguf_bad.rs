@@ -82,6 +82,10 @@ fn tensor_without_numbers_is_sound() {
     let file = File::from_bytes(bytes).unwrap();
     assert_eq!(file.tensors()[0].elements(), 0);
     assert!(file.read(&file.tensors()[0]).unwrap().is_empty());
+
+    let without_padding = Raw::header(3, 1, 0).tensor("none", &[0], 0, 0).0;
+    let file = File::from_bytes(without_padding).unwrap();
+    assert!(file.read(&file.tensors()[0]).unwrap().is_empty());
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What users of the crate meet: files that are not what they should be, and other programs' view of ours.
 
 #![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+#[cfg(feature = "candle")]
+mod candle;
 mod environment;
 mod generated;
 #[path = "../fixtures/gguf.rs"]
@@ -11,6 +13,7 @@ mod gguf_split;
 #[cfg(feature = "candle")]
 mod huggingface;
 mod imatrix;
+mod inspect;
 #[cfg(feature = "onnx")]
 mod onnx;
 #[cfg(feature = "candle")]
