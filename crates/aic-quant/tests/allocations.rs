@@ -8,6 +8,7 @@ mod fixtures;
 
 use std::alloc::System;
 
+use aic_quant::TensorSource;
 use aic_quant::gguf::File;
 use cap::Cap;
 
@@ -44,7 +45,19 @@ fn bad_files_take_no_more_than_twice_their_size() {
             assert!(lenient <= limit, "{case}: {lenient} bytes, leniently");
         }
     }
+    data_that_are_not_there_take_nothing();
     packed_headers_take_a_small_multiple_of_their_size();
+}
+
+/// A file that says it has a terabyte of data can be looked at; reading them fails before there is room for them.
+fn data_that_are_not_there_take_nothing() {
+    let bytes = fixtures::Raw::header(3, 1, 0).tensor("t", &[1 << 40], 24, 0).data(64);
+    let file = File::from_bytes_lenient(bytes).unwrap();
+    let source: &dyn TensorSource = &file;
+
+    let taken = allocated(|| assert!(source.read(&source.tensors()[0]).is_err()));
+
+    assert!(taken < FIXED_BYTES, "{taken} bytes");
 }
 
 /// What is really in a header takes more room in memory than in the file, and no more than this much more.

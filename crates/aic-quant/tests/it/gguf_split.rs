@@ -38,6 +38,10 @@ fn shards_are_filled_up_to_the_limit_and_larger_tensors_have_their_own() {
 
     assert_eq!(shards.iter().map(names).collect::<Vec<_>>(), [vec!["a", "b"], vec!["big"], vec!["c", "d"]]);
     assert_eq!(model("m").split(u64::MAX).unwrap().len(), 1);
+    let mut seven = Writer::new(Metadata::new());
+    (0..7).for_each(|i| seven.tensor(format!("t{i}"), &[8], DType::F32).unwrap());
+    let lengths: Vec<_> = seven.split(96).unwrap().iter().map(|shard| shard.tensors().len()).collect();
+    assert_eq!(lengths, [3, 3, 1]);
     assert_eq!(Writer::new(Metadata::new()).split(1).unwrap().len(), 1);
 }
 

@@ -76,6 +76,28 @@ fn folder_and_the_gguf_file_made_of_it_answer_alike() {
 }
 
 #[test]
+fn folder_with_weights_in_shards_is_the_same_model() {
+    let folder = tempfile::tempdir().unwrap();
+    write_model(folder.path());
+    let whole = HuggingFace::open(folder.path()).unwrap();
+    let data = |source: &HuggingFace| -> Vec<_> {
+        source.tensors().iter().map(|tensor| (tensor.clone(), source.read(tensor).unwrap())).collect()
+    };
+    let expected = data(&whole);
+
+    let shard = "model-00001-of-00001.safetensors";
+    fs::rename(folder.path().join("model.safetensors"), folder.path().join(shard)).unwrap();
+    let weights = aic_quant::safetensors::File::open(folder.path().join(shard)).unwrap();
+    let homes: serde_json::Map<_, _> =
+        weights.tensors().iter().map(|tensor| (tensor.name.clone(), shard.into())).collect();
+    let index = serde_json::json!({"weight_map": homes});
+    fs::write(folder.path().join("model.safetensors.index.json"), index.to_string()).unwrap();
+
+    assert_eq!(data(&HuggingFace::open(folder.path()).unwrap()), expected);
+    assert_eq!(aic_quant::open(folder.path()).unwrap().tensors().len(), expected.len());
+}
+
+#[test]
 fn incomplete_folder_is_an_error_that_names_the_file_or_key() {
     let folder = tempfile::tempdir().unwrap();
     let open = || HuggingFace::open(folder.path());

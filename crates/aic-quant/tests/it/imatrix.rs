@@ -64,7 +64,7 @@ fn bad_gguf_forms_are_typed_errors() {
         ("a model", gguf("model", &[sums(good.0), counts(good.1)])),
         ("no matrix", gguf("imatrix", &[])),
         ("sums alone", gguf("imatrix", &[sums(good.0)])),
-        ("counts alone", gguf("imatrix", &[counts(good.1)])),
+        ("counts alone", gguf("imatrix", &[sums(good.0), counts(good.1), ("other.counts", &[1], &[1.0])])),
         ("sum that is no number", gguf("imatrix", &[sums(&[1.0, f32::NAN]), counts(good.1)])),
         ("negative sum", gguf("imatrix", &[sums(&[1.0, -1.0]), counts(good.1)])),
         ("infinite sum", gguf("imatrix", &[sums(&[1.0, f32::INFINITY]), counts(good.1)])),
