@@ -57,7 +57,8 @@ async fn run(arguments: &Arguments, started: Instant) -> aic::Result<()> {
     let show = if arguments.json { Show::silent() } else { Show::to_terminal() };
     let ai = start(arguments, &show).await?;
     show.findings(ai.findings());
-    show.model(ai.model().and_then(|model| model.info().description.as_deref()));
+    let model = ai.model().map(|model| model.current());
+    show.model(model.as_ref().and_then(|model| model.info().description.as_deref()));
 
     let first = ask(&ai, &arguments.question, &show).await?;
     let time_to_first_text = started.elapsed() - first.elapsed + first.first_text;

@@ -67,8 +67,8 @@ mod error;
 pub mod gguf;
 mod huggingface;
 mod importance;
-pub mod live;
 mod inspect;
+pub mod live;
 mod memory;
 #[cfg(feature = "onnx")]
 pub mod onnx;
@@ -96,7 +96,7 @@ pub use engine::{
 };
 pub use error::{BoxError, Error, Result};
 pub use huggingface::HuggingFace;
-pub use importance::{Calibration, Importance};
+pub use importance::{Importance, Provenance};
 pub use inspect::{Inspection, ModelFile, Quantization, TokenizerSummary, TypeUse, inspect};
 pub use memory::{DeviceMemory, Memory, SystemMemory, fits};
 pub use open::open;

@@ -46,6 +46,11 @@ impl TensorInfo {
         self.shape[..self.shape.len().saturating_sub(1)].iter().product()
     }
 
+    /// How many matrices there are, one after the other: the experts of a mixture, or 1.
+    pub(crate) fn experts(&self) -> usize {
+        self.shape[..self.shape.len().saturating_sub(2)].iter().product()
+    }
+
     /// How many bytes one row takes.
     pub(crate) fn row_bytes(&self) -> usize {
         self.row_length() / self.dtype.block_size() * self.dtype.block_bytes()

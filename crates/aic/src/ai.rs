@@ -7,9 +7,11 @@ use aic_cache::{Begin, CacheControl, Fingerprint, Outline, Recent, Tag, Tenant, 
 use aic_monitor::{Machine, Monitor};
 use aic_profiles::Recommendation;
 use aic_quant::Model;
+use aic_quant::live::Live;
+use aic_quant::queue::Pressure;
 use aic_router::{ChatRequest, EmbedRequest, Embeddings, Explanation, Router};
 
-use crate::adapters::Lifetime;
+use crate::adapters::{Lifetime, MonitorPressure};
 use crate::assembly::{Costs, Watch};
 use crate::identity::{self, Identity};
 use crate::keeping::{Answers, Lead, Terms, kept_at_the_end, refusal};
@@ -47,7 +49,7 @@ pub(crate) struct Inner {
 
 /// The local model as it was loaded.
 pub(crate) struct Local {
-    pub(crate) model: Model,
+    pub(crate) model: Live<Model>,
     pub(crate) name: String,
     pub(crate) recommendation: Recommendation,
 }
@@ -221,9 +223,32 @@ impl Aic {
     }
 
     /// The local model, if one is loaded.
+    ///
+    /// It can be replaced while requests are answered, or another one be tried out on a share of them first:
+    ///
+    /// ```no_run
+    /// # async fn example(ai: aic::Aic) -> Result<(), Box<dyn std::error::Error>> {
+    /// use aic::quant::{Model, live::Limits};
+    ///
+    /// if let Some(model) = ai.model() {
+    ///     model.try_out(Model::open("model-q4.gguf")?, 0.1, Limits::default())?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Answers of different models are cached apart, and those given during a trial apart from both. The router goes on to
+    /// call the model by its first name.
     #[must_use]
-    pub fn model(&self) -> Option<&Model> {
+    pub fn model(&self) -> Option<&Live<Model>> {
         self.inner.local.as_ref().map(|local| &local.model)
+    }
+
+    /// How busy the machine is, for a [queue](aic_quant::queue) that makes models smaller in the background; GPUs and
+    /// temperatures included, as the monitor reads them.
+    #[must_use]
+    pub fn pressure(&self) -> Arc<dyn Pressure> {
+        Arc::new(MonitorPressure::new(self.inner.watch.monitor.clone()))
     }
 
     /// The router, for its own statistics and health.
@@ -337,8 +362,11 @@ impl Aic {
     /// Every model that could answer: with other models the same question may have another answer.
     fn models(&self, request: &ChatRequest) -> Vec<String> {
         let local = self.inner.local.as_ref().map(|local| {
-            let info = local.model.info();
-            format!("local {} {} {}", local.name, info.dtype, info.file_bytes)
+            let (model, trial) =
+                (local.model.current(), local.model.trial().map(|_| local.model.generation()));
+            let info = model.info();
+            let trial = trial.map_or_else(String::new, |generation| format!(" trial {generation}"));
+            format!("local {} {} {}{trial}", local.name, info.dtype, info.file_bytes)
         });
         if request.model.is_some() {
             return local.into_iter().collect(); // The model that is named is in the request.

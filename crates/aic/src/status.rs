@@ -78,7 +78,8 @@ impl Status {
 
 fn model(ai: &Aic, router: &Stats) -> Option<ModelStatus> {
     let local = ai.inner.local.as_ref()?;
-    let info = local.model.info();
+    let model = local.model.current();
+    let info = model.info();
     let measured = router.models.iter().find(|model| model.provider == "local" && model.model == local.name);
     Some(ModelStatus {
         name: local.name.clone(),

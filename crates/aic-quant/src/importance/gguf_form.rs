@@ -3,7 +3,7 @@
 //! Source: `tools/imatrix/README.md` and `imatrix.cpp` of llama.cpp.
 use std::path::Path;
 
-use super::{Calibration, Importance};
+use super::{Importance, Provenance};
 use crate::gguf::{Array, File, Metadata, Writer};
 use crate::{DType, Error, Result, TensorInfo};
 
@@ -20,7 +20,7 @@ pub(super) fn read(file: &File) -> Result<Importance> {
     if let Some(other) = metadata.string(TYPE_KEY)?.filter(|kind| *kind != TYPE) {
         return Err(Error::metadata(TYPE_KEY, format!("is {other}, expected {TYPE}")));
     }
-    let mut importance = Importance { calibration: calibration(metadata)?, ..Importance::new() };
+    let mut importance = Importance { provenance: provenance(metadata)?, ..Importance::new() };
     for sums in file.tensors() {
         if let Some(name) = sums.name.strip_suffix(SUMS) {
             let counts = partner(file, name, COUNTS)?;
@@ -33,13 +33,13 @@ pub(super) fn read(file: &File) -> Result<Importance> {
     Ok(importance)
 }
 
-fn calibration(metadata: &Metadata) -> Result<Calibration> {
+fn provenance(metadata: &Metadata) -> Result<Provenance> {
     let number = |key| -> Result<Option<u32>> {
         let wrong = |_| Error::metadata(key, "is not a number below 2^32");
         metadata.unsigned(key)?.map(|number| number.try_into().map_err(wrong)).transpose()
     };
     let datasets = metadata.array(DATASETS_KEY)?.and_then(Array::as_strings).unwrap_or_default().to_vec();
-    Ok(Calibration { datasets, chunks: number(CHUNKS_KEY)?, chunk_tokens: number(CHUNK_TOKENS_KEY)? })
+    Ok(Provenance { datasets, chunks: number(CHUNKS_KEY)?, chunk_tokens: number(CHUNK_TOKENS_KEY)? })
 }
 
 /// The tensor that belongs to the matrix called `name`.
@@ -89,14 +89,14 @@ pub(super) fn save(importance: &Importance, path: &Path) -> Result<()> {
 
 /// llama.cpp asks for all of these; where nobody counted chunks, a vector is one.
 fn metadata(importance: &Importance) -> Metadata {
-    let calibration = &importance.calibration;
-    let tokens = calibration.chunk_tokens.unwrap_or(1);
+    let provenance = &importance.provenance;
+    let tokens = provenance.chunk_tokens.unwrap_or(1);
     let largest = || importance.entries.values().flat_map(|entry| &entry.counts).max().copied().unwrap_or(0);
     let chunks = || (largest() / u64::from(tokens.max(1))).try_into().unwrap_or(u32::MAX);
     let mut metadata = Metadata::new();
     metadata.insert(TYPE_KEY, TYPE);
-    metadata.insert(DATASETS_KEY, calibration.datasets.clone());
-    metadata.insert(CHUNKS_KEY, calibration.chunks.unwrap_or_else(chunks));
+    metadata.insert(DATASETS_KEY, provenance.datasets.clone());
+    metadata.insert(CHUNKS_KEY, provenance.chunks.unwrap_or_else(chunks));
     metadata.insert(CHUNK_TOKENS_KEY, tokens);
     metadata
 }

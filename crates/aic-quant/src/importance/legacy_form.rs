@@ -16,10 +16,10 @@ pub(super) fn read(storage: &Storage) -> Result<Importance> {
     }
     // What follows is optional.
     if cursor.remaining() >= 4 {
-        importance.calibration.chunks = Some(cursor.positive("number of all chunks")? as u32);
+        importance.provenance.chunks = Some(cursor.positive("number of all chunks")? as u32);
     }
     if cursor.remaining() > 4 {
-        importance.calibration.datasets.push(cursor.text("name of the text")?);
+        importance.provenance.datasets.push(cursor.text("name of the text")?);
     }
     Ok(importance)
 }

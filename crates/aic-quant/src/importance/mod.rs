@@ -18,13 +18,13 @@ use crate::{Error, Result};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Importance {
     entries: BTreeMap<String, Entry>,
-    calibration: Calibration,
+    provenance: Provenance,
 }
 
 /// What an [`Importance`] was measured on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Calibration {
+pub struct Provenance {
     /// The names of the texts.
     pub datasets: Vec<String>,
     /// How many chunks of text the model read; `None` if nobody noted it.
@@ -92,14 +92,14 @@ impl Importance {
     }
 
     /// What the importance was measured on, as far as anybody noted it.
-    pub fn calibration(&self) -> &Calibration {
-        &self.calibration
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
     }
 
     /// Notes what the importance was measured on: chunks of `chunk_tokens` tokens of the text called `dataset`.
     pub fn note(&mut self, dataset: impl Into<String>, chunks: u32, chunk_tokens: u32) {
         let datasets = vec![dataset.into()];
-        self.calibration = Calibration { datasets, chunks: Some(chunks), chunk_tokens: Some(chunk_tokens) };
+        self.provenance = Provenance { datasets, chunks: Some(chunks), chunk_tokens: Some(chunk_tokens) };
     }
 
     /// Adds `count` more input vectors of the matrix called `tensor`; `sums` has the sum of squares of each input.

@@ -79,6 +79,11 @@ impl<T> Live<T> {
         Lease { shared: self.shared.clone(), value, arm, generation: state.generation }
     }
 
+    /// What is current now; during a trial what was current before it.
+    pub fn current(&self) -> Arc<T> {
+        self.shared.state.load().current.clone()
+    }
+
     /// Makes `value` current for all who come from now on, and ends a trial. Returns what was current.
     pub fn replace(&self, value: T) -> Arc<T> {
         let _changing = self.shared.changing();

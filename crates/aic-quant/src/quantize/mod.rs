@@ -157,18 +157,18 @@ fn check(source: &dyn TensorSource, plan: &Plan) -> Result<()> {
     Err(Error::tensor(first.map_or("the number of tensors", |(tensor, _)| &tensor.name), problem))
 }
 
-/// The importance of each planned tensor's columns, for those that are quantized and were seen.
+/// The importance of each planned tensor's columns, expert by expert, for those that are quantized and were seen.
 fn columns(plan: &Plan, importance: Option<&Importance>) -> Result<Vec<Option<Vec<f32>>>> {
     let columns = |planned: &Planned| {
         let (tensor, dtype) = (&planned.tensor, planned.dtype);
         let wanted = dtype.is_quantized() && dtype != tensor.dtype;
         let columns = importance.filter(|_| wanted).and_then(|importance| importance.get(&tensor.name));
         match columns {
-            Some(columns) if columns.len() != tensor.row_length() => Err(Error::tensor(
+            Some(columns) if columns.len() != tensor.row_length() * tensor.experts() => Err(Error::tensor(
                 &tensor.name,
                 format!(
                     "has {} columns, but the importance is of {}; it was computed with another model",
-                    tensor.row_length(),
+                    tensor.row_length() * tensor.experts(),
                     columns.len()
                 ),
             )),

@@ -1,7 +1,9 @@
 //! A tensor's rows in portions that fit a processor's cache.
+use std::ops::Range;
+
 use crate::codec::{decodable, decode_into, encode_into};
 use crate::recipe::Planned;
-use crate::{DType, Error, Result, TensorSource};
+use crate::{DType, Error, Result, TensorInfo, TensorSource};
 
 /// One row of so many is decoded again to measure the error.
 const SAMPLED: usize = 16;
@@ -80,10 +82,8 @@ impl Slab {
             scratch.output.copy_from_slice(&scratch.input);
             return Ok(Squares::default());
         }
-        let batch = (BATCH / tensor.row_length().max(1)).clamp(1, self.rows);
         let mut squares = Squares::default();
-        for start in (0..self.rows).step_by(batch) {
-            let rows = start..(start + batch).min(self.rows);
+        for (rows, expert) in self.batches(tensor) {
             let input = &scratch.input[rows.start * row_bytes..rows.end * row_bytes];
             let output = &mut scratch.output[rows.start * output_bytes..rows.end * output_bytes];
             let values = sized(&mut scratch.values, rows.len() * tensor.row_length());
@@ -96,7 +96,8 @@ impl Slab {
                 output.copy_from_slice(input);
                 continue;
             }
-            encode_into(values, importance, planned.dtype, output)?;
+            let columns = expert * tensor.row_length()..(expert + 1) * tensor.row_length();
+            encode_into(values, importance.map(|importance| &importance[columns]), planned.dtype, output)?;
             for row in rows.clone().filter(|row| (self.first + row).is_multiple_of(SAMPLED)) {
                 let at = row - rows.start;
                 let output = &output[at * output_bytes..(at + 1) * output_bytes];
@@ -105,6 +106,21 @@ impl Slab {
             }
         }
         Ok(squares)
+    }
+
+    /// The slab's rows, counted from its first, in batches of one expert each, and which.
+    fn batches(&self, tensor: &TensorInfo) -> impl Iterator<Item = (Range<usize>, usize)> + use<> {
+        let (first, rows) = (self.first, self.rows);
+        let most = (BATCH / tensor.row_length().max(1)).max(1);
+        let of_expert = (tensor.rows() / tensor.experts().max(1)).max(1);
+        let mut start = 0;
+        std::iter::from_fn(move || {
+            let expert = (first + start) / of_expert;
+            let end = (start + most).min(rows).min((expert + 1) * of_expert - first);
+            let batch = start..end;
+            start = end;
+            (!batch.is_empty()).then_some((batch, expert))
+        })
     }
 }
 
@@ -146,7 +162,6 @@ fn unusable(planned: &Planned, at: usize, value: f32) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::TensorInfo;
 
     #[test]
     fn slabs_cover_every_row_of_every_tensor_once() {
@@ -161,6 +176,8 @@ mod tests {
             |index| slabs.iter().filter(|slab| slab.tensor == index).map(|slab| slab.rows).sum::<usize>();
         assert_eq!([0, 1, 2, 3].map(rows), [10, 1, 0, 6]);
         assert_eq!(slabs[1], Slab { tensor: 0, first: 4, rows: 4 });
+        let batches: Vec<_> = Slab { tensor: 3, first: 1, rows: 5 }.batches(&planned[3].tensor).collect();
+        assert_eq!(batches, [(0..2, 0), (2..5, 1)]);
         assert!(slabs.iter().all(|slab| slab.rows * planned[slab.tensor].tensor.row_bytes() <= 256));
     }
 }

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::{Error, Recipe, Result, gguf, quantize};
+use crate::{Error, Recipe, Result, open, quantize};
 
 /// A model to make, and what of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,7 +53,7 @@ impl Job {
     /// The job's name.
     pub(super) fn id(&self) -> Result<JobId> {
         let mut hash = blake3::Hasher::new();
-        hash.update(&quantize::fingerprint(&gguf::File::open(&self.source)?)?);
+        hash.update(&quantize::fingerprint(open(&self.source)?.as_ref())?);
         hash.update(self.recipe.to_string().as_bytes());
         if let Some(importance) = &self.importance {
             hash.update(&std::fs::read(importance).map_err(Error::io("read", importance))?);

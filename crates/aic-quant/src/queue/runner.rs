@@ -1,7 +1,7 @@
 use std::thread;
 
 use super::{Control, Job};
-use crate::{Quantizer, Result, gguf};
+use crate::{Importance, Quantizer, Result, open};
 
 /// A door: who does the jobs of a queue.
 ///
@@ -47,13 +47,14 @@ impl Default for Quantizing {
 
 impl Runner for Quantizing {
     fn run(&self, job: &Job, control: &mut Control<'_>) -> Result<Outcome> {
-        let source = gguf::File::open(&job.source)?;
-        let plan = job.recipe.plan(&source, None)?;
-        let report = Quantizer::new(&plan).threads(self.threads).resumable().run(
-            &source,
-            &job.target,
-            |progress| control.progress(progress),
-        )?;
+        let source = open(&job.source)?;
+        let importance = job.importance.as_deref().map(Importance::open).transpose()?;
+        let plan = job.recipe.plan(source.as_ref(), importance.as_ref())?;
+        let mut quantizer = Quantizer::new(&plan).threads(self.threads).resumable();
+        if let Some(importance) = &importance {
+            quantizer = quantizer.importance(importance);
+        }
+        let report = quantizer.run(source.as_ref(), &job.target, |progress| control.progress(progress))?;
         Ok(Outcome::Accepted { bytes_before: report.bytes_before, bytes_after: report.bytes_after })
     }
 }

@@ -22,9 +22,9 @@ fn what_is_saved_is_read_back() {
 
     assert_eq!(read, sample());
     assert_eq!(read.get("blk.0.ffn_up.weight").unwrap(), [0.5, 2.0, 0.0]);
-    assert_eq!(read.calibration().datasets, ["calibration.txt"]);
-    assert_eq!(read.calibration().chunks, Some(3));
-    assert_eq!(read.calibration().chunk_tokens, Some(512));
+    assert_eq!(read.provenance().datasets, ["calibration.txt"]);
+    assert_eq!(read.provenance().chunks, Some(3));
+    assert_eq!(read.provenance().chunk_tokens, Some(512));
 }
 
 /// A GGUF file with these tensors of floats.
@@ -117,12 +117,12 @@ fn older_form_is_read_with_and_without_what_is_optional() {
     let importance = Importance::from_bytes(full.0).unwrap();
     assert_eq!(importance.get("a").unwrap(), [0.5, 2.0]);
     assert_eq!(importance.get("b").unwrap(), [3.0]);
-    assert_eq!(importance.calibration().datasets, ["wiki.txt"]);
-    assert_eq!(importance.calibration().chunks, Some(4));
+    assert_eq!(importance.provenance().datasets, ["wiki.txt"]);
+    assert_eq!(importance.provenance().chunks, Some(4));
 
     let short = Importance::from_bytes(matrices.0).unwrap();
     assert_eq!(short.tensors().collect::<Vec<_>>(), ["a", "b"]);
-    assert_eq!(short.calibration().chunks, None);
+    assert_eq!(short.provenance().chunks, None);
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn older_form_survives_being_saved_in_the_newer_one() {
 
     let newer = Importance::open(&path).unwrap();
     assert_eq!(newer.get("a").unwrap(), [0.5, 2.0]);
-    assert_eq!(newer.calibration().chunks, Some(4));
+    assert_eq!(newer.provenance().chunks, Some(4));
 }
 
 #[test]

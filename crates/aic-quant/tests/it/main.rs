@@ -4,9 +4,9 @@
 #[cfg(feature = "candle")]
 mod candle;
 mod environment;
-mod generated;
 #[path = "../fixtures/gguf.rs"]
 mod fixtures;
+mod generated;
 mod gguf_bad;
 mod gguf_round_trip;
 mod gguf_split;

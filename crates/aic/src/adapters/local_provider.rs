@@ -1,7 +1,10 @@
 //! Quant's engine behind the router's door: the provider `local`.
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::Instant;
 
+use aic_quant::live::{Lease, Live, Sample};
 use aic_quant::{GenerateOptions, Generation, Message as Turn, Model, Role as Speaker};
 use aic_router::{
     Ability, ChatRequest, EmbedRequest, Embeddings, ErrorKind, Event, EventStream, FinishReason, Message,
@@ -17,17 +20,19 @@ const PIECES_IN_FLIGHT: usize = 64;
 
 type Sender = mpsc::Sender<Result<Event, ProviderError>>;
 
-/// The local engine as a provider of one model. Each answer is made on a blocking thread of its own.
+/// The local engine as a provider of one model, or of what is tried out in its place. Each answer is made on a blocking
+/// thread of its own.
 pub(crate) struct LocalProvider {
-    model: Model,
+    model: Live<Model>,
     info: ProviderInfo,
     /// One permit for each answer that may be made at the same time; further ones wait in turn.
     seats: Arc<Semaphore>,
 }
 
 impl LocalProvider {
-    pub(crate) fn new(model: Model, name: &str, concurrency: usize) -> Self {
-        let facts = model.info();
+    pub(crate) fn new(model: Live<Model>, name: &str, concurrency: usize) -> Self {
+        let current = model.current();
+        let facts = current.info();
         let described = ModelInfo::chat(name)
             .context_tokens(facts.context_length as u64)
             .price(Price::FREE)
@@ -63,11 +68,12 @@ impl Provider for LocalProvider {
     async fn chat(&self, model: &str, request: &ChatRequest) -> Result<EventStream, ProviderError> {
         self.knows(model)?;
         let seat = take_seat(&self.seats).await?;
-        let (model, turns, options) = (self.model.clone(), turns(&request.messages), options(request));
+        let (turns, options) = (turns(&request.messages), options(request));
+        let model = self.model.lease(conversation(&turns));
         let (sender, mut receiver) = mpsc::channel(PIECES_IN_FLIGHT);
         spawn_blocking(move || {
             let _seat = seat;
-            if let Err(error) = generate(&model, &turns, &options, &sender) {
+            if let Err(error) = answer(model, &turns, &options, &sender) {
                 let _ = sender.blocking_send(Err(error));
             }
         });
@@ -77,7 +83,8 @@ impl Provider for LocalProvider {
     async fn embed(&self, model: &str, request: &EmbedRequest) -> Result<Embeddings, ProviderError> {
         self.knows(model)?;
         let seat = take_seat(&self.seats).await?;
-        let (model, texts) = (self.model.clone(), request.inputs.clone());
+        // Vectors of two models cannot be compared, so a candidate makes none.
+        let (model, texts) = (self.model.current(), request.inputs.clone());
         let vectors = spawn_blocking(move || {
             let _seat = seat;
             texts.iter().map(|text| model.embed(text)).collect::<Result<Vec<_>, _>>()
@@ -91,24 +98,56 @@ async fn take_seat(seats: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Provi
     Arc::clone(seats).acquire_owned().await.map_err(stopped)
 }
 
-/// Sends an answer piece by piece; stops as soon as nobody listens any more.
+/// A number that is the same for all requests of a conversation: by how it begins.
+fn conversation(turns: &[Turn]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    turns
+        .iter()
+        .take_while(|turn| turn.role != Speaker::Assistant)
+        .for_each(|turn| turn.text.hash(&mut hasher));
+    hasher.finish()
+}
+
+/// Answers, and tells how that went, in case something is tried out.
+fn answer(
+    model: Lease<Model>,
+    turns: &[Turn],
+    options: &GenerateOptions,
+    sender: &Sender,
+) -> Result<(), ProviderError> {
+    let started = Instant::now();
+    let generated = generate(&model, turns, options, sender);
+    match &generated {
+        Ok(Some(tokens)) => {
+            let latency = started.elapsed() / u32::try_from(*tokens).unwrap_or(u32::MAX).max(1);
+            model.done(Sample { failed: false, latency, quality: None });
+        }
+        // Nobody listened to the end.
+        Ok(None) => {}
+        Err(error) if matches!(error.kind(), ErrorKind::BadRequest | ErrorKind::ContextTooLong) => {}
+        Err(_) => model.done(Sample { failed: true, latency: started.elapsed(), quality: None }),
+    }
+    generated.map(drop)
+}
+
+/// Sends an answer piece by piece; stops as soon as nobody listens any more. Returns the tokens of a whole answer.
 fn generate(
     model: &Model,
     turns: &[Turn],
     options: &GenerateOptions,
     sender: &Sender,
-) -> Result<(), ProviderError> {
+) -> Result<Option<usize>, ProviderError> {
     let mut generation = model.generate(turns, options).map_err(failed)?;
     for piece in generation.by_ref() {
         let text = piece.map_err(failed)?.text;
         if !text.is_empty() && sender.blocking_send(Ok(Event::Text(text))).is_err() {
-            return Ok(());
+            return Ok(None);
         }
     }
     for event in ending(&generation) {
         let _ = sender.blocking_send(Ok(event));
     }
-    Ok(())
+    Ok(Some(generation.usage().output_tokens))
 }
 
 fn ending(generation: &Generation) -> [Event; 2] {
@@ -152,6 +191,7 @@ fn speaker(role: Role) -> Speaker {
 fn failed(error: aic_quant::Error) -> ProviderError {
     let kind = match error {
         aic_quant::Error::PromptTooLong { .. } => ErrorKind::ContextTooLong,
+        aic_quant::Error::Compute { .. } => ErrorKind::Transient,
         _ => ErrorKind::BadRequest,
     };
     ProviderError::new(kind, error.to_string()).caused_by(error)
@@ -171,6 +211,6 @@ mod tests {
     async fn the_local_engine_keeps_the_contract_of_providers() {
         let model = Model::from_bytes(crate::DEMO_MODEL).unwrap();
 
-        provider_contract(&LocalProvider::new(model, "aic-demo", 1)).await;
+        provider_contract(&LocalProvider::new(Live::new(model), "aic-demo", 1)).await;
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use aic_profiles::{Engine, Goal, Hardware, KvShape, Level, ModelNeeds, Recommendation, recommend};
 use aic_quant::gguf::{Bytes, File, Metadata};
-use aic_quant::{DType, Device, DeviceMemory, HuggingFace, Model, ModelOptions, TensorInfo, TensorSource};
+use aic_quant::live::Live;
+use aic_quant::{DType, Device, DeviceMemory, Model, ModelOptions, TensorInfo, TensorSource};
 
 use super::chain;
 use crate::config::ModelConfig;
@@ -26,7 +27,7 @@ pub(crate) enum ModelSource {
 
 /// A loaded model and why it was loaded so.
 pub(crate) struct LocalModel {
-    pub(crate) model: Model,
+    pub(crate) model: Live<Model>,
     /// A name for the router and for people, without blanks.
     pub(crate) name: String,
     pub(crate) recommendation: Recommendation,
@@ -73,14 +74,13 @@ impl ModelSource {
         }
         let model = options.load(file).map_err(|source| self.failed(source))?;
         let (name, finding) = (name(&model, self), self.found(&model));
-        Ok(LocalModel { model, name, recommendation, finding })
+        Ok(LocalModel { model: Live::new(model), name, recommendation, finding })
     }
 
-    /// A GGUF file, or a folder as Hugging Face lays it out.
+    /// A GGUF file, split or not, or a folder as Hugging Face lays it out.
     fn open(&self) -> aic_quant::Result<Box<dyn TensorSource>> {
         Ok(match self {
-            Self::File(path) if path.is_dir() => Box::new(HuggingFace::open(path)?),
-            Self::File(path) => Box::new(File::open(path)?),
+            Self::File(path) => aic_quant::open(path)?,
             Self::Memory(bytes) => Box::new(File::from_bytes(bytes.clone())?),
         })
     }

@@ -68,3 +68,37 @@ async fn a_model_brought_in_memory_is_used() {
 
     assert!(ai.model().is_some() && ai.recommendation().is_some());
 }
+
+#[tokio::test]
+async fn the_model_can_be_replaced_while_it_is_in_use_and_answers_are_kept_apart() {
+    let ai = demo(|_| {}).await;
+    let student = concat!(env!("CARGO_MANIFEST_DIR"), "/models/aic-demo-student-f16.gguf");
+    let student = aic::quant::Model::open(student).unwrap();
+    let question = "What is the capital of France?";
+    assert_eq!(ai.ask(question).await.unwrap().origin, Origin::Model);
+
+    let before = ai.model().unwrap().replace(student);
+
+    assert_eq!(ai.ask(question).await.unwrap().origin, Origin::Model);
+    assert!(ai.model().unwrap().current().info().parameters < before.info().parameters);
+    assert!(ai.ask(question).await.unwrap().origin.is_cache());
+}
+
+#[tokio::test]
+async fn a_candidate_answers_its_share_and_what_it_said_is_not_kept_beyond_the_trial() {
+    let ai = demo(|_| {}).await;
+    let model = ai.model().unwrap();
+    let candidate =
+        aic::quant::Model::options().dtype(aic::quant::DType::Q4_0).from_bytes(DEMO_MODEL).unwrap();
+
+    model.try_out(candidate, 0.5, aic::quant::live::Limits::default()).unwrap();
+    for number in 0..40 {
+        ai.ask(format!("What is {number} plus 3?")).await.unwrap();
+    }
+
+    let (current, tried) = model.trial().unwrap().requests();
+    assert_eq!(current + tried, 40);
+    assert!((8..=32).contains(&tried), "{tried}");
+    model.stop_trial();
+    assert_eq!(ai.ask("What is 7 plus 3?").await.unwrap().origin, Origin::Model);
+}
