@@ -1,6 +1,6 @@
 use super::config::Config;
 use super::decoder::CHUNK;
-use super::ggml;
+use super::multiplies;
 use crate::recipe::choose;
 use crate::{DType, Device, Result, TensorInfo, TensorSource};
 
@@ -75,7 +75,7 @@ pub(super) fn held(tensor: &TensorInfo, dtype: Option<DType>) -> DType {
 }
 
 fn held_bytes(tensor: &TensorInfo, held: DType) -> u64 {
-    let stored = if ggml(held).is_some() && held.is_quantized() { held } else { DType::F32 };
+    let stored = if multiplies(held, tensor.row_length()) { held } else { DType::F32 };
     stored.bytes_of(&tensor.shape).unwrap_or(u64::MAX)
 }
 

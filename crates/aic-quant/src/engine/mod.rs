@@ -22,5 +22,5 @@ pub use generation::{FinishReason, Generation, Piece, Timings, Usage};
 pub use info::ModelInfo;
 pub use model::Model;
 pub use options::{GenerateOptions, ModelOptions};
-pub(crate) use qtensor::{compute, ggml, qtensor};
+pub(crate) use qtensor::{compute, ggml, multiplies, qtensor};
 pub use score::Score;

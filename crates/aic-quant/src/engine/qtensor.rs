@@ -28,6 +28,14 @@ pub(crate) fn ggml(dtype: DType) -> Option<GgmlDType> {
     }
 }
 
+/// Whether the tensor library multiplies with a matrix of this type as it is, given the length of its rows; otherwise it is
+/// held in full. Some of its kernels take blocks in pairs only.
+pub(crate) fn multiplies(dtype: DType, row_length: usize) -> bool {
+    let in_pairs = matches!(dtype, DType::Q4_1 | DType::Q5_0 | DType::Q5_1);
+    let blocks = row_length / dtype.block_size();
+    dtype.is_quantized() && ggml(dtype).is_some() && (!in_pairs || blocks.is_multiple_of(2))
+}
+
 /// The bytes of a tensor as the tensor library holds them; their number must match shape and type.
 pub(crate) fn qtensor(bytes: &[u8], dtype: DType, shape: &[usize], device: &Device) -> Result<QTensor> {
     let ggml = supported(dtype, "decoded")?;

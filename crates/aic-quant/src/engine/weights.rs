@@ -4,7 +4,7 @@ use candle_core::quantized::QMatMul;
 use candle_core::{Device, Tensor};
 
 use super::options::OnProgress;
-use super::{compute, ggml, qtensor};
+use super::{compute, multiplies, qtensor};
 use crate::recipe::choose;
 use crate::{DType, Error, Progress, Result, TensorInfo, TensorSource, decode, encode};
 
@@ -91,7 +91,7 @@ impl<'a> Weights<'a> {
 
     /// Plain numbers are held as f32, for which there are fast kernels everywhere; quantized ones as they are.
     fn load(&self, bytes: &[u8], dtype: DType, shape: &[usize]) -> Result<QMatMul> {
-        if ggml(dtype).is_some() && dtype.is_quantized() {
+        if multiplies(dtype, shape.last().copied().unwrap_or(1)) {
             let tensor = qtensor(bytes, dtype, shape, self.device)?;
             return QMatMul::from_qtensor(tensor).map_err(compute("loading a tensor"));
         }
