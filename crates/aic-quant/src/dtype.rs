@@ -1,14 +1,15 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{Error, Result};
 
 /// How the numbers of a tensor are stored, by the names GGUF uses.
 ///
 /// Quantized types store *blocks*: [`block_size`](Self::block_size) consecutive numbers of one row share scales and
-/// take [`block_bytes`](Self::block_bytes) bytes. [`FromStr`] also understands everyday names:
+/// take [`block_bytes`](Self::block_bytes) bytes. [`FromStr`] also understands everyday names. Mixtures of types, such as
+/// `Q4_K_M`, are no type but a [`Recipe`](crate::Recipe).
 ///
 /// ```
 /// use aic_quant::DType;
@@ -141,8 +142,6 @@ const ALIASES: &[(&str, DType)] = &[
     ("int4", DType::Q4_K),
     ("4bit", DType::Q4_K),
     ("q4", DType::Q4_K),
-    ("q4_k_s", DType::Q4_K),
-    ("q4_k_m", DType::Q4_K),
     ("int5", DType::Q5_K),
     ("q5", DType::Q5_K),
     ("int6", DType::Q6_K),
@@ -228,12 +227,6 @@ impl DType {
     }
 }
 
-impl Serialize for DType {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
-}
-
 impl fmt::Display for DType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
@@ -249,6 +242,18 @@ impl FromStr for DType {
         let by_name = TABLE.iter().find(|row| row.2.eq_ignore_ascii_case(&wanted)).map(|row| row.0);
         let by_alias = || ALIASES.iter().find(|(alias, _)| *alias == wanted).map(|(_, dtype)| *dtype);
         by_name.or_else(by_alias).ok_or_else(|| Error::UnknownDType { name: name.to_owned() })
+    }
+}
+
+impl Serialize for DType {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for DType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
@@ -286,6 +291,13 @@ mod tests {
         assert_eq!(DType::F32.bytes_of(&[1 << 32, 1 << 32]), None);
         assert_eq!(DType::F32.bytes_of(&[usize::MAX]), None);
         assert_eq!(DType::F32.bytes_of(&[0, 8]), Some(0));
+    }
+
+    #[test]
+    fn mixtures_are_not_taken_for_a_type() {
+        for name in ["q4_k_m", "Q4_K_S", "Q5_K_M"] {
+            assert!(matches!(name.parse::<DType>(), Err(Error::UnknownDType { .. })), "{name}");
+        }
     }
 
     #[test]

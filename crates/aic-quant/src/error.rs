@@ -110,6 +110,46 @@ pub enum Error {
         /// The name given.
         name: String,
     },
+    /// A name that is neither a tensor type nor a mixture of them.
+    #[error(
+        "unknown recipe `{name}`; try int8, int4, Q4_K_M, a tensor type, or dynamic, and rules such as `,attn_v=q8_0`"
+    )]
+    UnknownRecipe {
+        /// The name given.
+        name: String,
+    },
+    /// The pattern of a rule is no regular expression.
+    #[error("pattern `{pattern}` cannot be used")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        source: BoxError,
+    },
+    /// A rule is about no weight of the model.
+    #[error("rule `{pattern}` matches no weight that can be quantized; names like it: {}", near.join(", "))]
+    UnmatchedRule {
+        /// The rule's pattern.
+        pattern: String,
+        /// The names most like it, best first.
+        near: Vec<String>,
+    },
+    /// Tensors cannot have the types they were meant to get, and that was not allowed.
+    #[error("{}", substituted(tensors))]
+    Substituted {
+        /// The tensors, each with its reason.
+        tensors: Vec<crate::Planned>,
+    },
+    /// A budget is smaller than the model can become.
+    #[error(
+        "a budget of {budget_bytes} bytes is too small: the smallest types allowed need {needed_bytes}; raise it or allow smaller types"
+    )]
+    Budget {
+        /// The budget.
+        budget_bytes: u64,
+        /// What the tensors need at least.
+        needed_bytes: u64,
+    },
     /// A tensor type that can be named but not computed with here.
     #[error("tensor type {dtype} cannot be {action}; supported are {supported}")]
     UnsupportedDType {
@@ -245,4 +285,13 @@ fn missing(needed: Option<u64>, free: Option<u64>) -> String {
         }
         _ => String::new(),
     }
+}
+
+fn substituted(tensors: &[crate::Planned]) -> String {
+    let one = |planned: &crate::Planned| {
+        let reason = planned.reason.unwrap_or("of its shape");
+        format!("`{}` gets {} in place of {}: {reason}", planned.tensor.name, planned.dtype, planned.wanted)
+    };
+    let all: Vec<String> = tensors.iter().map(one).collect();
+    format!("{} tensors cannot have the type asked for; {}", all.len(), all.join("; "))
 }

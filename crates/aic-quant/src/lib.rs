@@ -70,6 +70,7 @@ mod importance;
 mod inspect;
 pub mod live;
 mod memory;
+mod mix;
 #[cfg(feature = "onnx")]
 pub mod onnx;
 mod open;
@@ -99,8 +100,11 @@ pub use huggingface::HuggingFace;
 pub use importance::{Importance, Provenance};
 pub use inspect::{Inspection, ModelFile, Quantization, TokenizerSummary, TypeUse, inspect};
 pub use memory::{DeviceMemory, Memory, SystemMemory, fits};
+#[cfg(feature = "candle")]
+pub use mix::mean_kl;
+pub use mix::{Budget, Front, FrontPoint, Mix, Mixed};
 pub use open::open;
 pub use progress::Progress;
 pub use quantize::{Quantizer, Report, Substitution, TensorReport, TypeShare};
-pub use recipe::{Plan, Planned, Recipe};
+pub use recipe::{Overlay, Plan, Planned, Recipe};
 pub use tensor::{TensorInfo, TensorSource};

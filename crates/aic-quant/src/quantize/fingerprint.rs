@@ -9,7 +9,7 @@ const SAMPLE_BYTES: usize = 4096;
 /// A hash of a model's metadata, its tensors' names, shapes and types, and of the beginning and end of each one's data.
 pub(crate) fn fingerprint(source: &dyn TensorSource) -> Result<[u8; 32]> {
     let mut hash = blake3::Hasher::new();
-    hash.update(&layout(source, &Plan::keep(source))?.header);
+    hash.update(&layout(source, &Plan::keep(source)?)?.header);
     for tensor in source.tensors() {
         for sample in samples(source, tensor)? {
             hash.update(&sample);

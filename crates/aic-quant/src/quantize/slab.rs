@@ -168,7 +168,7 @@ mod tests {
         let tensor = |name: &str, shape: &[usize]| TensorInfo::new(name, shape, DType::F16).unwrap();
         let planned =
             [tensor("a", &[10, 32]), tensor("b", &[5]), tensor("none", &[0, 8]), tensor("c", &[2, 3, 64])]
-                .map(|tensor| Planned::kept(&tensor));
+                .map(|tensor| Planned::exactly(&tensor, tensor.dtype));
 
         let slabs = cut(&planned, 256);
 

@@ -1,10 +1,12 @@
-use super::Choice;
-use crate::{DType, TensorInfo, TensorSource};
+use super::{choose, is_weight};
+use crate::{DType, Error, Result, TensorInfo, TensorSource};
 
 /// The type each tensor of a model gets, in the order of the file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     tensors: Vec<Planned>,
+    alignment: u64,
+    file_type: Option<u32>,
 }
 
 /// One tensor and the type it gets.
@@ -13,7 +15,7 @@ pub struct Plan {
 pub struct Planned {
     /// The tensor as it is.
     pub tensor: TensorInfo,
-    /// The type it was meant to get.
+    /// The type it was meant to get; that of [`dtype`](Self::dtype) if it is no weight.
     pub wanted: DType,
     /// The type it gets.
     pub dtype: DType,
@@ -22,13 +24,23 @@ pub struct Planned {
 }
 
 impl Plan {
-    pub(crate) fn new(tensors: Vec<Planned>) -> Self {
-        Self { tensors }
+    /// A plan for the tensors of `source`, in their order.
+    pub(crate) fn new(source: &dyn TensorSource, tensors: Vec<Planned>) -> Result<Self> {
+        Ok(Self { tensors, alignment: alignment(source)?, file_type: None })
     }
 
     /// Every tensor of `source` in the type it has.
-    pub fn keep(source: &dyn TensorSource) -> Self {
-        Self::new(source.tensors().iter().map(Planned::kept).collect())
+    ///
+    /// # Errors
+    /// [`Error::Metadata`] for an alignment that is none.
+    pub fn keep(source: &dyn TensorSource) -> Result<Self> {
+        let kept = source.tensors().iter().map(|tensor| Planned::exactly(tensor, tensor.dtype));
+        Self::new(source, kept.collect())
+    }
+
+    /// The plan of a file that calls itself `file_type`.
+    pub(super) fn with_file_type(self, file_type: Option<u32>) -> Self {
+        Self { file_type, ..self }
     }
 
     /// The tensors, in the order of the file.
@@ -36,9 +48,9 @@ impl Plan {
         &self.tensors
     }
 
-    /// Bytes of all tensors as planned, without metadata and padding.
+    /// Bytes of all tensors as planned, with the padding between them: a file without its header.
     pub fn bytes(&self) -> u64 {
-        self.tensors.iter().map(Planned::bytes).sum()
+        self.tensors.iter().map(|planned| padded(planned.bytes(), self.alignment)).sum()
     }
 
     /// Numbers in all tensors.
@@ -46,33 +58,37 @@ impl Plan {
         self.tensors.iter().map(|planned| planned.tensor.elements()).sum()
     }
 
-    /// Bits per weight as planned, substitutions included; 0 for a model without weights.
+    /// Bits per weight as planned, substitutions and padding included; 0 for a model without weights.
     pub fn bits_per_weight(&self) -> f64 {
         self.bytes() as f64 * 8.0 / self.parameters().max(1) as f64
     }
 
-    /// llama.cpp's code for a file that is mostly of one type (`LLAMA_FTYPE_MOSTLY_…`); `None` if there is no code for it.
+    /// llama.cpp's code for a file of this kind (`LLAMA_FTYPE_MOSTLY_…`); `None` if there is none.
     pub(crate) fn file_type(&self) -> Option<u32> {
-        let matrices = self.tensors.iter().filter(|planned| planned.tensor.shape.len() > 1);
-        let mut types = matrices.map(|planned| planned.wanted);
-        let first = types.next()?;
-        types.all(|dtype| dtype == first).then(|| first.file_type()).flatten()
+        self.file_type
     }
 
     /// The tensors that do not get the type they were meant to.
     pub fn substitutions(&self) -> impl Iterator<Item = &Planned> {
         self.tensors.iter().filter(|planned| planned.reason.is_some())
     }
+
+    /// The plan, if every tensor gets the type it was meant to.
+    ///
+    /// # Errors
+    /// [`Error::Substituted`] names all that do not.
+    pub fn strict(self) -> Result<Self> {
+        let tensors: Vec<Planned> = self.substitutions().cloned().collect();
+        if tensors.is_empty() { Ok(self) } else { Err(Error::Substituted { tensors }) }
+    }
 }
 
 impl Planned {
-    pub(crate) fn new(tensor: &TensorInfo, wanted: DType, choice: &Choice) -> Self {
+    /// `tensor`, which is to become `wanted`.
+    pub(crate) fn new(tensor: &TensorInfo, wanted: DType) -> Self {
+        let choice = choose(tensor, wanted);
+        let wanted = if is_weight(tensor) { wanted } else { choice.dtype };
         Self { tensor: tensor.clone(), wanted, dtype: choice.dtype, reason: choice.substitution }
-    }
-
-    /// A tensor that stays as it is.
-    pub(crate) fn kept(tensor: &TensorInfo) -> Self {
-        Self { tensor: tensor.clone(), wanted: tensor.dtype, dtype: tensor.dtype, reason: None }
     }
 
     /// How many bytes one row takes as planned.
@@ -80,8 +96,24 @@ impl Planned {
         self.tensor.row_length() / self.dtype.block_size() * self.dtype.block_bytes()
     }
 
+    /// `tensor` in `dtype`, which it can have.
+    pub(crate) fn exactly(tensor: &TensorInfo, dtype: DType) -> Self {
+        Self { tensor: tensor.clone(), wanted: dtype, dtype, reason: None }
+    }
+
     /// The tensor's bytes as planned.
     pub fn bytes(&self) -> u64 {
         self.dtype.bytes_of(&self.tensor.shape).expect("the type was chosen to fit the shape")
     }
+}
+
+/// What the start of every tensor is a multiple of in the file that `source` becomes.
+pub(crate) fn alignment(source: &dyn TensorSource) -> Result<u64> {
+    const DEFAULT: u64 = 32;
+    Ok(source.metadata().unsigned("general.alignment")?.unwrap_or(DEFAULT).max(1))
+}
+
+/// `bytes` and the padding behind them.
+pub(crate) fn padded(bytes: u64, alignment: u64) -> u64 {
+    bytes.checked_next_multiple_of(alignment).unwrap_or(u64::MAX)
 }

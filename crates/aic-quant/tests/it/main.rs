@@ -20,4 +20,6 @@ mod onnx;
 mod python;
 mod quantize;
 mod queue;
+#[cfg(feature = "candle")]
+mod recipe_demo;
 mod safetensors_folder;
