@@ -57,6 +57,8 @@
 //! # fn main() {}
 //! ```
 #[cfg(feature = "candle")]
+mod calibrate;
+#[cfg(feature = "candle")]
 mod chat;
 mod codec;
 mod device;
@@ -85,6 +87,8 @@ mod tensor;
 #[cfg(feature = "candle")]
 mod tokenizer;
 
+#[cfg(feature = "candle")]
+pub use calibrate::{Calibration, CalibrationProgress};
 #[cfg(feature = "candle")]
 pub use chat::{Message, Role};
 pub use codec::{decode, encode};

@@ -1,9 +1,10 @@
-use candle_core::quantized::QMatMul;
-use candle_core::{Device, Module, Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use candle_nn::kv_cache::KvCache;
 use candle_nn::ops::{rms_norm, silu, softmax_last_dim};
 
 use super::config::Config;
+use super::matrix::Matrix;
+use super::observer::Observer;
 use super::rope::{Angles, Rope};
 use super::weights::{EMBEDDING, Weights};
 
@@ -16,10 +17,10 @@ const CACHE_STEP: usize = 256;
 /// ([Touvron et al. 2023](https://arxiv.org/abs/2302.13971), section 2.2).
 pub(super) struct Decoder {
     device: Device,
-    embedding: QMatMul,
+    embedding: Matrix,
     layers: Vec<Layer>,
     norm: Norm,
-    output: QMatMul,
+    output: Matrix,
     rope: Rope,
 }
 
@@ -40,7 +41,7 @@ struct Attention {
     query: Linear,
     key: Linear,
     value: Linear,
-    output: QMatMul,
+    output: Matrix,
     query_norm: Option<Norm>,
     key_norm: Option<Norm>,
     heads: usize,
@@ -49,13 +50,13 @@ struct Attention {
 }
 
 struct FeedForward {
-    gate: QMatMul,
-    up: QMatMul,
-    down: QMatMul,
+    gate: Matrix,
+    up: Matrix,
+    down: Matrix,
 }
 
 struct Linear {
-    weight: QMatMul,
+    weight: Matrix,
     bias: Option<Tensor>,
 }
 
@@ -96,20 +97,30 @@ impl Decoder {
 
     /// Runs `tokens` after those in `cache`; returns the normalised last hidden state of each, `[tokens, hidden]`.
     ///
-    /// At most [`CHUNK`] tokens, each below the vocabulary.
-    pub(super) fn hidden(&self, tokens: &[u32], cache: &mut Cache) -> Result<Tensor> {
+    /// At most [`CHUNK`] tokens, each below the vocabulary. `observer` sees the input of the output matrix too, whether or
+    /// not logits are asked for afterwards.
+    pub(super) fn hidden(
+        &self,
+        tokens: &[u32],
+        cache: &mut Cache,
+        observer: &mut dyn Observer,
+    ) -> Result<Tensor> {
         let positions = self.positions(cache.length, tokens.len())?;
         let mut hidden = self.embedding.embedding(&Tensor::new(tokens, &self.device)?)?;
-        for (layer, cache) in self.layers.iter().zip(&mut cache.layers) {
-            hidden = layer.forward(&hidden, &positions, cache)?;
+        for (index, (layer, cache)) in self.layers.iter().zip(&mut cache.layers).enumerate() {
+            let after = layer.forward(&hidden, &positions, cache, observer)?;
+            observer.layer(index, &hidden, &after)?;
+            hidden = after;
         }
         cache.length += tokens.len();
-        self.norm.forward(&hidden)
+        let normed = self.norm.forward(&hidden)?;
+        self.output.show(&normed, observer)?;
+        Ok(normed)
     }
 
     /// The logits of the next token after each of `hidden`, `[tokens, vocabulary]`.
     pub(super) fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
-        self.output.forward(hidden)
+        self.output.multiply(hidden)
     }
 
     fn positions(&self, start: usize, count: usize) -> Result<Positions<'_>> {
@@ -137,10 +148,16 @@ impl Layer {
         })
     }
 
-    fn forward(&self, hidden: &Tensor, positions: &Positions<'_>, cache: &mut KvCache) -> Result<Tensor> {
-        let attended = self.attention.forward(&self.attention_norm.forward(hidden)?, positions, cache)?;
-        let hidden = (hidden + attended)?;
-        let fed = self.feed_forward.forward(&self.feed_forward_norm.forward(&hidden)?)?;
+    fn forward(
+        &self,
+        hidden: &Tensor,
+        positions: &Positions<'_>,
+        cache: &mut KvCache,
+        observer: &mut dyn Observer,
+    ) -> Result<Tensor> {
+        let normed = self.attention_norm.forward(hidden)?;
+        let hidden = (hidden + self.attention.forward(&normed, positions, cache, observer)?)?;
+        let fed = self.feed_forward.forward(&self.feed_forward_norm.forward(&hidden)?, observer)?;
         hidden + fed
     }
 }
@@ -169,16 +186,23 @@ impl Attention {
     }
 
     /// Grouped-query attention of the tokens in `hidden`, `[tokens, hidden]`, over all in the cache and themselves.
-    fn forward(&self, hidden: &Tensor, positions: &Positions<'_>, cache: &mut KvCache) -> Result<Tensor> {
+    fn forward(
+        &self,
+        hidden: &Tensor,
+        positions: &Positions<'_>,
+        cache: &mut KvCache,
+        observer: &mut dyn Observer,
+    ) -> Result<Tensor> {
         let tokens = hidden.dim(0)?;
-        let query = self.heads(&self.query.forward(hidden)?, self.heads, self.query_norm.as_ref())?;
-        let key = self.heads(&self.key.forward(hidden)?, self.kv_heads, self.key_norm.as_ref())?;
-        let value = self.heads(&self.value.forward(hidden)?, self.kv_heads, None)?;
+        let query =
+            self.heads(&self.query.forward(hidden, observer)?, self.heads, self.query_norm.as_ref())?;
+        let key = self.heads(&self.key.forward(hidden, observer)?, self.kv_heads, self.key_norm.as_ref())?;
+        let value = self.heads(&self.value.forward(hidden, observer)?, self.kv_heads, None)?;
         let query = positions.rotate(&query)?;
         let (keys, values) = cache.append(&positions.rotate(&key)?, &value)?;
         let mixed = self.mix(&query, &keys, &values, positions.mask.as_ref())?;
         let joined = mixed.transpose(0, 1)?.reshape((tokens, self.heads * self.head_size))?;
-        self.output.forward(&joined)
+        self.output.forward(&joined, observer)
     }
 
     /// `[tokens, heads · size]` to `[heads, tokens, size]`.
@@ -223,9 +247,9 @@ impl FeedForward {
     }
 
     /// SwiGLU ([Shazeer 2020](https://arxiv.org/abs/2002.05202)).
-    fn forward(&self, hidden: &Tensor) -> Result<Tensor> {
-        let gate = silu(&self.gate.forward(hidden)?)?;
-        self.down.forward(&(gate * self.up.forward(hidden)?)?)
+    fn forward(&self, hidden: &Tensor, observer: &mut dyn Observer) -> Result<Tensor> {
+        let gate = silu(&self.gate.forward(hidden, observer)?)?;
+        self.down.forward(&(gate * self.up.forward(hidden, observer)?)?, observer)
     }
 }
 
@@ -237,8 +261,8 @@ impl Linear {
         })
     }
 
-    fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        let output = self.weight.forward(input)?;
+    fn forward(&self, input: &Tensor, observer: &mut dyn Observer) -> Result<Tensor> {
+        let output = self.weight.forward(input, observer)?;
         match &self.bias {
             Some(bias) => output.broadcast_add(bias),
             None => Ok(output),

@@ -10,7 +10,7 @@ use super::config::Config;
 use super::decoder::{CHUNK, Cache, Decoder};
 use super::footprint::{estimate, held};
 use super::weights::Weights;
-use super::{GenerateOptions, Generation, ModelInfo, ModelOptions, Score};
+use super::{GenerateOptions, Generation, ModelInfo, ModelOptions, Observer, Score};
 use crate::chat::{ChatTemplate, Message};
 use crate::gguf::Bytes;
 use crate::memory::fits;
@@ -196,7 +196,14 @@ impl Model {
         Ok(self.score(text)?.perplexity())
     }
 
-    pub(super) fn tokenizer(&self) -> &Tokenizer {
+    /// Runs `tokens` from an empty context under the eyes of `observer`; computes no logits.
+    pub(crate) fn observe(&self, tokens: &[u32], observer: &mut dyn Observer) -> Result<()> {
+        self.check_tokens(tokens)?;
+        let mut cache = self.new_cache();
+        tokens.chunks(CHUNK).try_for_each(|chunk| self.observed(chunk, &mut cache, observer).map(drop))
+    }
+
+    pub(crate) fn tokenizer(&self) -> &Tokenizer {
         &self.0.tokenizer
     }
 
@@ -206,7 +213,11 @@ impl Model {
 
     /// Last hidden states of at most [`CHUNK`] tokens.
     pub(super) fn hidden(&self, tokens: &[u32], cache: &mut Cache) -> Result<Tensor> {
-        self.0.decoder.hidden(tokens, cache).map_err(compute("running the model"))
+        self.observed(tokens, cache, &mut ())
+    }
+
+    fn observed(&self, tokens: &[u32], cache: &mut Cache, observer: &mut dyn Observer) -> Result<Tensor> {
+        self.0.decoder.hidden(tokens, cache, observer).map_err(compute("running the model"))
     }
 
     /// The logits after each of `hidden`, one vector for each.

@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use candle_core::quantized::QMatMul;
 use candle_core::{Device, Tensor};
 
+use super::matrix::Matrix;
 use super::options::OnProgress;
 use super::{compute, multiplies, qtensor};
 use crate::recipe::choose;
@@ -42,18 +43,18 @@ impl<'a> Weights<'a> {
     }
 
     /// The matrix called `name`, of `shape` `[out_features, in_features]`.
-    pub(super) fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<QMatMul> {
+    pub(super) fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Matrix> {
         let tensor = self.find(name)?;
         check_shape(tensor, &shape)?;
         let bytes = self.source.read(tensor)?;
         let dtype = self.dtype.map_or(tensor.dtype, |wanted| choose(tensor, wanted).dtype);
         let matrix = self.load(&convert(tensor, bytes, dtype)?, dtype, &shape)?;
         self.advance(tensor);
-        Ok(matrix)
+        Ok(Matrix::new(name, matrix))
     }
 
     /// As [`matrix`](Self::matrix), if there is a tensor of that name.
-    pub(super) fn optional_matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Option<QMatMul>> {
+    pub(super) fn optional_matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Option<Matrix>> {
         self.has(name).then(|| self.matrix(name, shape)).transpose()
     }
 

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 #[cfg(feature = "candle")]
 mod candle;
+mod calibrate;
+#[cfg(feature = "candle")]
+mod demo;
 mod environment;
 #[path = "../fixtures/gguf.rs"]
 mod fixtures;
