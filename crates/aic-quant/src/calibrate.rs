@@ -99,8 +99,8 @@ impl<'a> Calibration<'a> {
     /// Reads `tokens` and returns the influence of each layer: 1 − the mean over all tokens of the cosine between the hidden
     /// state before the layer and after it.
     ///
-    /// From 0 (the layer only scales) to 2. This is the block influence of [ShortGPT](https://arxiv.org/abs/2403.03853)
-    /// (section 2.2): removing layers of low influence costs least. If
+    /// From 0 (the layer only scales) to 2. This is the block influence of [ShortGPT](https://arxiv.org/abs/2403.03853):
+    /// [removing](crate::prune::Method::least_influential) those of low influence costs least. If
     /// `on_progress` breaks, the result is that of the windows read so far.
     ///
     /// # Errors

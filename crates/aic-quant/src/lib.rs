@@ -3,6 +3,8 @@
 //! - [`Model`] loads a GGUF file or a Hugging Face folder and answers, embeds and scores text.
 //! - A [`Recipe`] says which type each tensor gets, a [`Quantizer`] writes the smaller model; [`ModelOptions::dtype`] does the same while
 //!   loading.
+//! - [`quantize`] writes a model with smaller numbers; [`ModelOptions::dtype`] does the same while loading.
+//! - [`Calibration`] finds what matters inside a model; [`prune`] takes out what does not.
 //! - [`gguf`] and [`safetensors`] read (and write) model files; [`encode`] and [`decode`] convert tensors between the
 //! - [`quantize`] writes a model with smaller numbers; [`ModelOptions::dtype`] does the same while loading.
 //! - [`inspect`] says what a model file is and holds, [`open`] opens it for reading; [`gguf`] and [`safetensors`] read (and write) model files; [`encode`] and [`decode`] convert tensors between the
@@ -77,6 +79,8 @@ mod mix;
 pub mod onnx;
 mod open;
 mod progress;
+#[cfg(feature = "candle")]
+pub mod prune;
 mod quantize;
 pub mod queue;
 mod recipe;
@@ -105,8 +109,7 @@ pub use importance::{Importance, Provenance};
 pub use inspect::{Inspection, ModelFile, Quantization, TokenizerSummary, TypeUse, inspect};
 pub use memory::{DeviceMemory, Memory, SystemMemory, fits};
 #[cfg(feature = "candle")]
-pub use mix::mean_kl;
-pub use mix::{Budget, Front, FrontPoint, Mix, Mixed};
+pub use mix::{Budget, Front, FrontPoint, Mix, Mixed, mean_kl};
 pub use open::open;
 pub use progress::Progress;
 pub use quantize::{Quantizer, Report, Substitution, TensorReport, TypeShare};

@@ -8,7 +8,7 @@ const LIMIT: u64 = 1 << 24;
 
 /// The families of models the decoder runs. They differ in how positions are rotated and in small additions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Architecture {
+pub(crate) enum Architecture {
     Llama,
     Qwen2,
     Qwen3,
@@ -16,21 +16,21 @@ pub(super) enum Architecture {
 
 /// A model's measures, read from its metadata and checked against each other.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Config {
-    pub(super) architecture: Architecture,
-    pub(super) layers: usize,
-    pub(super) hidden: usize,
-    pub(super) feed_forward: usize,
-    pub(super) heads: usize,
-    pub(super) kv_heads: usize,
-    pub(super) head_size: usize,
-    pub(super) rope_size: usize,
-    pub(super) rope_base: f64,
+pub(crate) struct Config {
+    pub(crate) architecture: Architecture,
+    pub(crate) layers: usize,
+    pub(crate) hidden: usize,
+    pub(crate) feed_forward: usize,
+    pub(crate) heads: usize,
+    pub(crate) kv_heads: usize,
+    pub(crate) head_size: usize,
+    pub(crate) rope_size: usize,
+    pub(crate) rope_base: f64,
     /// What positions are multiplied with before rotation.
-    pub(super) rope_scale: f64,
-    pub(super) epsilon: f64,
-    pub(super) context: usize,
-    pub(super) vocabulary: usize,
+    pub(crate) rope_scale: f64,
+    pub(crate) epsilon: f64,
+    pub(crate) context: usize,
+    pub(crate) vocabulary: usize,
 }
 
 impl Architecture {
@@ -48,7 +48,7 @@ impl Architecture {
     }
 
     /// The name in metadata keys.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Llama => "llama",
             Self::Qwen2 => "qwen2",
@@ -57,13 +57,13 @@ impl Architecture {
     }
 
     /// Whether rotary positions pair neighbours (as GGUF files of llama do) rather than halves.
-    pub(super) fn rotates_neighbours(self) -> bool {
+    pub(crate) fn rotates_neighbours(self) -> bool {
         self == Self::Llama
     }
 }
 
 impl Config {
-    pub(super) fn new(source: &dyn TensorSource) -> Result<Self> {
+    pub(crate) fn new(source: &dyn TensorSource) -> Result<Self> {
         let metadata = source.metadata();
         let name = metadata
             .string(ARCHITECTURE_KEY)?
@@ -114,12 +114,12 @@ impl Config {
     }
 
     /// Numbers in all key (or value) heads of one layer and token.
-    pub(super) fn kv_size(&self) -> usize {
+    pub(crate) fn kv_size(&self) -> usize {
         self.kv_heads * self.head_size
     }
 
     /// Numbers in all query heads of one layer and token.
-    pub(super) fn query_size(&self) -> usize {
+    pub(crate) fn query_size(&self) -> usize {
         self.heads * self.head_size
     }
 }

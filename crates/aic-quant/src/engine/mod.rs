@@ -16,9 +16,10 @@ mod stop;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod tiny;
+pub(crate) mod tiny;
 mod weights;
 
+pub(crate) use config::Config;
 pub use footprint::{Footprint, footprint};
 pub use generation::{FinishReason, Generation, Piece, Timings, Usage};
 pub use info::ModelInfo;

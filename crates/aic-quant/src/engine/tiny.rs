@@ -9,18 +9,18 @@ use crate::{DType, encode, tokenizer};
 
 /// The measures of a tiny model.
 #[derive(Clone, Copy)]
-pub(super) struct Shape {
-    pub(super) architecture: &'static str,
-    pub(super) hidden: usize,
-    pub(super) feed_forward: usize,
-    pub(super) layers: usize,
-    pub(super) heads: usize,
-    pub(super) kv_heads: usize,
-    pub(super) head_size: usize,
-    pub(super) rope_size: usize,
+pub(crate) struct Shape {
+    pub(crate) architecture: &'static str,
+    pub(crate) hidden: usize,
+    pub(crate) feed_forward: usize,
+    pub(crate) layers: usize,
+    pub(crate) heads: usize,
+    pub(crate) kv_heads: usize,
+    pub(crate) head_size: usize,
+    pub(crate) rope_size: usize,
 }
 
-pub(super) const LLAMA: Shape = Shape {
+pub(crate) const LLAMA: Shape = Shape {
     architecture: "llama",
     hidden: 64,
     feed_forward: 96,
@@ -32,17 +32,17 @@ pub(super) const LLAMA: Shape = Shape {
 };
 
 /// Metadata and tensors, as a file would have them.
-pub(super) struct Tiny {
-    pub(super) shape: Shape,
-    pub(super) metadata: Metadata,
-    pub(super) tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+pub(crate) struct Tiny {
+    pub(crate) shape: Shape,
+    pub(crate) metadata: Metadata,
+    pub(crate) tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
 }
 
 const EPSILON: f32 = 1e-5;
 const ROPE_BASE: f32 = 10_000.0;
 
 impl Tiny {
-    pub(super) fn new(shape: Shape) -> Self {
+    pub(crate) fn new(shape: Shape) -> Self {
         let mut tiny = Self { shape, metadata: describe(shape), tensors: BTreeMap::new() };
         let mut random = StdRng::seed_from_u64(42);
         let Shape { hidden, feed_forward, heads, kv_heads, head_size, .. } = shape;
@@ -73,12 +73,12 @@ impl Tiny {
         tiny
     }
 
-    pub(super) fn vocabulary(&self) -> usize {
+    pub(crate) fn vocabulary(&self) -> usize {
         self.metadata.array("tokenizer.ggml.tokens").unwrap().unwrap().len()
     }
 
     /// The model as a GGUF file whose matrices have `dtype`.
-    pub(super) fn gguf(&self, dtype: DType) -> Vec<u8> {
+    pub(crate) fn gguf(&self, dtype: DType) -> Vec<u8> {
         let mut writer = Writer::new(self.metadata.clone());
         for (name, (shape, _)) in &self.tensors {
             let dtype = if shape.len() == 2 { dtype } else { DType::F32 };
@@ -97,7 +97,7 @@ impl Tiny {
     }
 
     /// The logits after each of `tokens`.
-    pub(super) fn logits(&self, tokens: &[u32]) -> Vec<Vec<f64>> {
+    pub(crate) fn logits(&self, tokens: &[u32]) -> Vec<Vec<f64>> {
         let mut states: Vec<Vec<f64>> = tokens.iter().map(|token| self.embedding(*token)).collect();
         for layer in 0..self.shape.layers {
             states = self.layer(layer, &states);
@@ -233,7 +233,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-pub(super) fn softmax(logits: &[f64]) -> Vec<f64> {
+pub(crate) fn softmax(logits: &[f64]) -> Vec<f64> {
     let highest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let weights: Vec<f64> = logits.iter().map(|logit| (logit - highest).exp()).collect();
     let total: f64 = weights.iter().sum();

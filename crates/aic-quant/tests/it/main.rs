@@ -20,6 +20,8 @@ mod inspect;
 #[cfg(feature = "onnx")]
 mod onnx;
 #[cfg(feature = "candle")]
+mod prune;
+#[cfg(feature = "candle")]
 mod python;
 mod quantize;
 mod queue;
