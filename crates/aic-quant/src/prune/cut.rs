@@ -141,8 +141,16 @@ mod tests {
         File::from_bytes(writer.to_vec(|_| encode(&values, DType::F16)).unwrap()).unwrap()
     }
 
+    /// Neighbours in one range.
     fn ranges(kept: impl IntoIterator<Item = usize>) -> Vec<Range<usize>> {
-        kept.into_iter().map(|at| at..at + 1).collect()
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        for at in kept {
+            match ranges.last_mut() {
+                Some(last) if last.end == at => last.end += 1,
+                _ => ranges.push(at..at + 1),
+            }
+        }
+        ranges
     }
 
     proptest! {
