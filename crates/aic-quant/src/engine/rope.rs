@@ -52,7 +52,8 @@ impl Rope {
         }
         let rotated = self.rotate_whole(&heads.narrow(D::Minus1, 0, self.size)?.contiguous()?, angles)?;
         let rest = heads.narrow(D::Minus1, self.size, head_size - self.size)?;
-        Tensor::cat(&[&rotated, &rest], D::Minus1)
+        // Of a single position the tensor library joins the parts the other way round.
+        Tensor::cat(&[&rotated, &rest], D::Minus1)?.contiguous()
     }
 
     fn rotate_whole(&self, heads: &Tensor, angles: &Angles) -> Result<Tensor> {
