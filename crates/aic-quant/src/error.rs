@@ -238,6 +238,18 @@ pub enum Error {
         /// The tensor library's reason.
         source: BoxError,
     },
+    /// Training lost its way.
+    #[error(
+        "the loss is {loss} at step {step} with learning rate {learning_rate}; lower the learning rate, or warm up for longer"
+    )]
+    Diverged {
+        /// The step, counted from 1.
+        step: usize,
+        /// The loss; it can be a number while its slope is none.
+        loss: f64,
+        /// The learning rate of the step.
+        learning_rate: f64,
+    },
     /// The ONNX runtime library is missing, unsuitable, or refused a model.
     #[error("onnx: cannot {action}")]
     Onnx {

@@ -9,6 +9,7 @@
 //! - [`quantize`] writes a model with smaller numbers; [`ModelOptions::dtype`] does the same while loading.
 //! - [`inspect`] says what a model file is and holds, [`open`] opens it for reading; [`gguf`] and [`safetensors`] read (and write) model files; [`encode`] and [`decode`] convert tensors between the
 //!   number formats that [`DType`] names.
+//! - [`distill`] trains a smaller model to answer as a larger one does, or a pruned one to recover.
 //! - [`footprint`] estimates the memory a model needs; [`DeviceMemory`] says how much there is.
 //!
 //! Everything but the file formats needs the feature `candle`, which is on by default. `onnx` runs ONNX models through the
@@ -64,6 +65,8 @@ mod calibrate;
 mod chat;
 mod codec;
 mod device;
+#[cfg(feature = "candle")]
+pub mod distill;
 mod dtype;
 #[cfg(feature = "candle")]
 mod engine;
@@ -109,7 +112,8 @@ pub use importance::{Importance, Provenance};
 pub use inspect::{Inspection, ModelFile, Quantization, TokenizerSummary, TypeUse, inspect};
 pub use memory::{DeviceMemory, Memory, SystemMemory, fits};
 #[cfg(feature = "candle")]
-pub use mix::{Budget, Front, FrontPoint, Mix, Mixed, mean_kl};
+pub use mix::mean_kl;
+pub use mix::{Budget, Front, FrontPoint, Mix, Mixed};
 pub use open::open;
 pub use progress::Progress;
 pub use quantize::{Quantizer, Report, Substitution, TensorReport, TypeShare};

@@ -4,22 +4,22 @@ use super::config::Config;
 
 /// Rotary position embedding: pairs of numbers of each head are turned by an angle that grows with the position
 /// ([Su et al. 2021](https://arxiv.org/abs/2104.09864)).
-pub(super) struct Rope {
+pub(crate) struct Rope {
     /// Angle for one position, of each pair.
     frequencies: Vec<f64>,
-    neighbours: bool,
-    size: usize,
+    pub(crate) neighbours: bool,
+    pub(crate) size: usize,
 }
 
 /// Cosines and sines of some positions, `[positions, pairs]`.
-pub(super) struct Angles {
-    cosines: Tensor,
-    sines: Tensor,
+pub(crate) struct Angles {
+    pub(crate) cosines: Tensor,
+    pub(crate) sines: Tensor,
 }
 
 impl Rope {
     /// `factors`, one for each pair, stretch the wave lengths as Llama 3.1 does for long contexts.
-    pub(super) fn new(config: &Config, factors: Option<&[f32]>) -> Self {
+    pub(crate) fn new(config: &Config, factors: Option<&[f32]>) -> Self {
         let frequency = |pair: usize| {
             let exponent = (2 * pair) as f64 / config.rope_size as f64;
             let factor = factors.map_or(1.0, |factors| f64::from(factors[pair]));
@@ -33,7 +33,7 @@ impl Rope {
     }
 
     /// The angles of `count` positions from `start` on.
-    pub(super) fn angles(&self, start: usize, count: usize, device: &Device) -> Result<Angles> {
+    pub(crate) fn angles(&self, start: usize, count: usize, device: &Device) -> Result<Angles> {
         let angle =
             |position: usize| self.frequencies.iter().map(move |frequency| position as f64 * frequency);
         let angles: Vec<f64> = (start..start + count).flat_map(angle).collect();
@@ -45,7 +45,7 @@ impl Rope {
     }
 
     /// Rotates `heads`, `[heads, positions, head_size]`; sizes beyond the rotated ones pass unchanged.
-    pub(super) fn rotate(&self, heads: &Tensor, angles: &Angles) -> Result<Tensor> {
+    pub(crate) fn rotate(&self, heads: &Tensor, angles: &Angles) -> Result<Tensor> {
         let head_size = heads.dim(D::Minus1)?;
         if self.size == head_size {
             return self.rotate_whole(heads, angles);

@@ -10,10 +10,10 @@ use crate::recipe::choose;
 use crate::{DType, Error, Progress, Result, TensorInfo, TensorSource, decode, encode};
 
 /// The tensor with one row for each token.
-pub(super) const EMBEDDING: &str = "token_embd.weight";
+pub(crate) const EMBEDDING: &str = "token_embd.weight";
 
 /// Takes tensors out of a source, one at a time: reads, checks the shape, quantizes if asked to, puts it on the device.
-pub(super) struct Weights<'a> {
+pub(crate) struct Weights<'a> {
     source: &'a dyn TensorSource,
     by_name: HashMap<&'a str, &'a TensorInfo>,
     device: &'a Device,
@@ -24,7 +24,7 @@ pub(super) struct Weights<'a> {
 }
 
 impl<'a> Weights<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         source: &'a dyn TensorSource,
         device: &'a Device,
         dtype: Option<DType>,
@@ -44,13 +44,7 @@ impl<'a> Weights<'a> {
 
     /// The matrix called `name`, of `shape` `[out_features, in_features]`.
     pub(super) fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Matrix> {
-        let tensor = self.find(name)?;
-        check_shape(tensor, &shape)?;
-        let bytes = self.source.read(tensor)?;
-        let dtype = self.dtype.map_or(tensor.dtype, |wanted| choose(tensor, wanted).dtype);
-        let matrix = self.load(&convert(tensor, bytes, dtype)?, dtype, &shape)?;
-        self.advance(tensor);
-        Ok(Matrix::new(name, matrix))
+        Ok(Matrix::new(name, self.weight(name, shape)?))
     }
 
     /// As [`matrix`](Self::matrix), if there is a tensor of that name.
@@ -58,19 +52,34 @@ impl<'a> Weights<'a> {
         self.has(name).then(|| self.matrix(name, shape)).transpose()
     }
 
+    /// As [`optional_matrix`](Self::optional_matrix), without its name.
+    pub(crate) fn optional_weight(&mut self, name: &str, shape: [usize; 2]) -> Result<Option<QMatMul>> {
+        self.has(name).then(|| self.weight(name, shape)).transpose()
+    }
+
+    fn weight(&mut self, name: &str, shape: [usize; 2]) -> Result<QMatMul> {
+        let tensor = self.find(name)?;
+        check_shape(tensor, &shape)?;
+        let bytes = self.source.read(tensor)?;
+        let dtype = self.dtype.map_or(tensor.dtype, |wanted| choose(tensor, wanted).dtype);
+        let matrix = self.load(&convert(tensor, bytes, dtype)?, dtype, &shape)?;
+        self.advance(tensor);
+        Ok(matrix)
+    }
+
     /// The vector called `name`, in full precision.
-    pub(super) fn vector(&mut self, name: &str, length: usize) -> Result<Tensor> {
+    pub(crate) fn vector(&mut self, name: &str, length: usize) -> Result<Tensor> {
         let values = self.numbers(name, length)?;
         Tensor::from_vec(values, length, self.device).map_err(compute("loading a tensor"))
     }
 
     /// As [`vector`](Self::vector), if there is a tensor of that name.
-    pub(super) fn optional_vector(&mut self, name: &str, length: usize) -> Result<Option<Tensor>> {
+    pub(crate) fn optional_vector(&mut self, name: &str, length: usize) -> Result<Option<Tensor>> {
         self.has(name).then(|| self.vector(name, length)).transpose()
     }
 
     /// The numbers of the vector called `name`, if there is one.
-    pub(super) fn optional_numbers(&mut self, name: &str, length: usize) -> Result<Option<Vec<f32>>> {
+    pub(crate) fn optional_numbers(&mut self, name: &str, length: usize) -> Result<Option<Vec<f32>>> {
         self.has(name).then(|| self.numbers(name, length)).transpose()
     }
 

@@ -14,8 +14,10 @@
 //! ([`Model::perplexity`](crate::Model::perplexity)) before using the result.
 //!
 //! ```no_run
+//! use std::ops::ControlFlow;
+//!
 //! use aic_quant::prune::{Method, Pattern, Pruned, Saliency};
-//! use aic_quant::{DType, Importance, gguf, quantize};
+//! use aic_quant::{Importance, Plan, Quantizer, gguf};
 //!
 //! # let importance = Importance::new();
 //! let source = gguf::File::open("model-f16.gguf")?;
@@ -23,7 +25,8 @@
 //! let method = Method::Weights { saliency: Saliency::Wanda(&importance), pattern: Pattern::Rows { share: 0.5 } };
 //! let pruned = Pruned::new(&source, &method)?;
 //! println!("{}", pruned.report()?);
-//! quantize(&pruned, "model-half.gguf", DType::F16, |_| {})?;
+//! let plan = Plan::keep(&pruned)?;
+//! Quantizer::new(&plan).run(&pruned, "model-half.gguf", |_| ControlFlow::Continue(()))?;
 //! # Ok::<(), aic_quant::Error>(())
 //! ```
 //!

@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 #[cfg(feature = "candle")]
-mod candle;
 mod calibrate;
 #[cfg(feature = "candle")]
+mod candle;
+#[cfg(feature = "candle")]
 mod demo;
+#[cfg(feature = "candle")]
+mod distill;
 mod environment;
 #[path = "../fixtures/gguf.rs"]
 mod fixtures;

@@ -2,7 +2,7 @@
 use std::ops::ControlFlow;
 
 use aic_quant::prune::{Method, Pattern, Pruned, Saliency};
-use aic_quant::{Calibration, DType, Importance, Model, ModelOptions, TensorSource, gguf, quantize};
+use aic_quant::{Calibration, DType, Importance, Model, ModelOptions, Quantizer, Recipe, TensorSource, gguf};
 
 use crate::demo;
 
@@ -76,7 +76,8 @@ fn file_without_a_layer_a_head_and_channels_is_smaller_and_answers() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("pruned.gguf");
 
-    quantize(&pruned, &target, DType::Q8_0, |_| {}).unwrap();
+    let plan = Recipe::uniform(DType::Q8_0).plan(&pruned, None).unwrap();
+    Quantizer::new(&plan).run(&pruned, &target, |_| ControlFlow::Continue(())).unwrap();
 
     let written = gguf::File::open(&target).unwrap();
     let number = |key: &str| written.metadata().unsigned(&format!("llama.{key}")).unwrap().unwrap();
