@@ -27,9 +27,9 @@
 //! # Ok::<(), aic_quant::Error>(())
 //! ```
 //!
-//! It runs the same families of models as [`Model`](crate::Model), in 32-bit numbers. Memory goes to the teacher, to 16
-//! bytes for each of the student's numbers, and to a batch: about six times the logits, `batch_tokens · vocabulary · 4`
-//! bytes, plus the student's intermediate results.
+//! It takes the same families of models as [`Model`](crate::Model) and computes in 32-bit numbers; a teacher in a quantized
+//! type stays so. Memory goes to the teacher, to 16 bytes for each of the student's numbers, to the student's
+//! intermediate results, which grow with `batch_tokens`, and to a quarter of a gigabyte of logits.
 mod checkpoint;
 mod corpus;
 mod distillation;

@@ -40,9 +40,19 @@ impl Objective {
         self.logits > 0.0 || self.hidden > 0.0
     }
 
+    /// Whether the student's logits count at all.
+    pub(super) fn counts_logits(&self) -> bool {
+        self.logits > 0.0 || self.text > 0.0
+    }
+
+    /// The same, as one of several that are added up.
+    pub(super) fn scaled(self, share: f64) -> Self {
+        Self { logits: self.logits * share, hidden: self.hidden * share, text: self.text * share }
+    }
+
     /// What training lowers, for the parts that can be measured without the teacher's states.
     pub(super) fn judge(&self, nats: f64, divergence: f64) -> f64 {
-        if self.logits + self.text > 0.0 { self.logits * divergence + self.text * nats } else { divergence }
+        if self.counts_logits() { self.logits * divergence + self.text * nats } else { divergence }
     }
 }
 

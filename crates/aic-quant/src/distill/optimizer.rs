@@ -1,3 +1,4 @@
+use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
 
 /// How fast the mean of gradients forgets, and the mean of their squares.
@@ -45,8 +46,8 @@ impl AdamW {
         self.steps = steps;
     }
 
-    /// Adds the gradients of `loss` to `gradients`.
-    pub(super) fn gather(&self, loss: &Tensor, gradients: &mut Gradients) -> Result<()> {
+    /// Adds the gradients of `loss` to `gradients`; returns those of what is not trained.
+    pub(super) fn gather(&self, loss: &Tensor, gradients: &mut Gradients) -> Result<GradStore> {
         let mut store = loss.backward()?;
         gradients.0.resize(self.slots.len(), None);
         for (slot, sum) in self.slots.iter().zip(&mut gradients.0) {
@@ -59,7 +60,7 @@ impl AdamW {
                 });
             }
         }
-        Ok(())
+        Ok(store)
     }
 
     /// Moves everything one step against its gradient; `length` is that of all gradients.
@@ -80,6 +81,11 @@ impl AdamW {
 pub(super) struct Gradients(Vec<Option<Tensor>>);
 
 impl Gradients {
+    #[cfg(test)]
+    pub(super) fn iter(&self) -> impl Iterator<Item = Option<&Tensor>> {
+        self.0.iter().map(Option::as_ref)
+    }
+
     /// The length of all of them together.
     pub(super) fn length(&self) -> Result<f64> {
         let mut sum = 0.0;

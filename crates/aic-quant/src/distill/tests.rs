@@ -79,12 +79,14 @@ fn slopes(shape: Shape, size: Size, objective: Objective) -> Vec<(String, f64, f
     let blueprint = Blueprint::new(&source, size).unwrap();
     let distillation = Distillation::new(&source).objective(objective).temperature(1.5);
     let settings = distillation.settings();
-    let training = Training::new(settings, &source, &blueprint, &corpus, Device::Cpu).unwrap();
-    let loss = || f64::from(training.loss(&batch).unwrap().to_scalar::<f32>().unwrap());
-    let gradients = training.loss(&batch).unwrap().backward().unwrap();
+    let mut training = Training::new(settings, &source, &blueprint, &corpus, Device::Cpu).unwrap();
+    training.rows_at_once = 5;
+    let loss = || training.gather(&batch, &mut Gradients::default()).unwrap();
+    let mut gradients = Gradients::default();
+    training.gather(&batch, &mut gradients).unwrap();
     let mut slopes = Vec::new();
-    for slot in training.optimizer().slots() {
-        let gradient = gradients.get(&slot.value).unwrap_or_else(|| panic!("{} has no gradient", slot.name));
+    for (slot, gradient) in training.optimizer().slots().iter().zip(gradients.iter()) {
+        let gradient = gradient.unwrap_or_else(|| panic!("{} has no gradient", slot.name));
         let length = f64::from(gradient.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap()).sqrt();
         let start = slot.value.copy().unwrap();
         let at = |step: f64| {

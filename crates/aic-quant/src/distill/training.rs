@@ -1,4 +1,4 @@
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::time::{Duration, Instant};
 
 use candle_core::{Device, Result, Tensor, Var};
@@ -13,9 +13,12 @@ use super::network::Network;
 use super::objective::{angle, cross_entropy, divergence};
 use super::optimizer::{AdamW, Gradients};
 use super::student::{Blueprint, Parameters, normal};
-use super::{Distilled, HeldOut, Progress};
+use super::{Distilled, HeldOut, Objective, Progress};
 use crate::engine::{Config, Weights, compute};
 use crate::{Error, TensorSource};
+
+/// Logits that are held at once: 16 MiB, of which training makes about fifteen copies.
+const LOGITS_AT_ONCE: usize = 1 << 22;
 
 /// Both networks, what they learn from, and the loop.
 pub(super) struct Training<'a> {
@@ -29,6 +32,8 @@ pub(super) struct Training<'a> {
     parameters: Parameters,
     optimizer: AdamW,
     compared: Compared,
+    /// How many rows of logits are held at once.
+    pub(super) rows_at_once: usize,
 }
 
 /// The states that are compared.
@@ -66,7 +71,19 @@ impl<'a> Training<'a> {
         let projection = compared.projection.iter().map(|matrix| ("projection".to_owned(), matrix.clone()));
         let trained = parameters.all.iter().cloned().chain(projection);
         let optimizer = AdamW::new(trained).map_err(failed)?;
-        Ok(Self { settings, corpus, device, teacher, student, measured, parameters, optimizer, compared })
+        let rows_at_once = (LOGITS_AT_ONCE / config.vocabulary).max(1);
+        Ok(Self {
+            settings,
+            corpus,
+            device,
+            teacher,
+            student,
+            measured,
+            parameters,
+            optimizer,
+            compared,
+            rows_at_once,
+        })
     }
 
     pub(super) fn run(
@@ -132,33 +149,67 @@ impl<'a> Training<'a> {
         Ok(loss)
     }
 
-    fn gather(&self, batch: &Batch, gradients: &mut Gradients) -> Result<f64> {
-        let loss = (self.loss(batch)? / self.settings.accumulate as f64)?;
-        self.optimizer.gather(&loss, gradients)?;
-        Ok(f64::from(loss.to_scalar::<f32>()?))
+    /// Adds the gradients of a batch's weighted loss, the mean over its tokens, and returns that loss.
+    pub(super) fn gather(&self, batch: &Batch, gradients: &mut Gradients) -> Result<f64> {
+        let objective = self.settings.objective.scaled(1.0 / self.settings.accumulate as f64);
+        let states = batch.predicting(&self.student.states(&batch.ids, &self.compared.student)?)?;
+        let teacher = match objective.asks_the_teacher() {
+            true => batch.predicting(&self.teacher.states(&batch.ids, &self.compared.teacher)?)?,
+            false => Vec::new(),
+        };
+        let (mut loss, mut rest) = (0.0, Vec::new());
+        if objective.counts_logits() {
+            let last = &states[states.len() - 1];
+            let (head, slope) =
+                self.gather_head(objective, last, teacher.last(), &batch.targets, gradients)?;
+            loss += head;
+            // Not a loss, but it has the gradient of one: that of the logits' loss, by way of the states.
+            rest.push((last * slope)?.sum_all()?);
+        }
+        if objective.hidden > 0.0 {
+            let angle = (self.compared.angle(&states, &teacher)? * objective.hidden)?;
+            loss += number(&angle)?;
+            rest.push(angle);
+        }
+        self.optimizer.gather(&Tensor::stack(&rest, 0)?.sum_all()?, gradients)?;
+        Ok(loss)
     }
 
-    /// The weighted loss of a batch, the mean over its tokens.
-    pub(super) fn loss(&self, batch: &Batch) -> Result<Tensor> {
-        let objective = self.settings.objective;
-        let states = self.student.states(&batch.ids, &self.compared.student)?;
-        let states = batch.predicting(&states)?;
-        let logits = self.student.logits(&states[states.len() - 1])?;
-        let mut parts = Vec::new();
-        if objective.text > 0.0 {
-            parts.push((cross_entropy(&logits, &batch.targets)? * objective.text)?);
-        }
-        if objective.asks_the_teacher() {
-            let teacher = batch.predicting(&self.teacher.states(&batch.ids, &self.compared.teacher)?)?;
-            if objective.logits > 0.0 {
-                let wanted = self.teacher.logits(&teacher[teacher.len() - 1])?;
-                parts.push((divergence(&logits, &wanted, self.settings.temperature)? * objective.logits)?);
+    /// The part of [`gather`](Self::gather) from the last states to the loss, a few rows at a time: logits are by far the
+    /// largest intermediate results. Returns the loss and its gradient in the states.
+    fn gather_head(
+        &self,
+        objective: Objective,
+        states: &Tensor,
+        teacher: Option<&Tensor>,
+        targets: &Tensor,
+        gradients: &mut Gradients,
+    ) -> Result<(f64, Tensor)> {
+        let (mut loss, mut slopes) = (0.0, Vec::new());
+        for rows in self.portions(states)? {
+            let share = objective.scaled(rows.len() as f64 / states.dim(0)? as f64);
+            let of_rows = |tensor: &Tensor| tensor.narrow(0, rows.start, rows.len())?.contiguous();
+            let leaf = Var::from_tensor(&of_rows(states)?.detach())?;
+            let logits = self.student.logits(&leaf)?;
+            let mut parts = Vec::new();
+            if share.text > 0.0 {
+                parts.push((cross_entropy(&logits, &of_rows(targets)?)? * share.text)?);
             }
-            if objective.hidden > 0.0 {
-                parts.push((self.compared.angle(&states, &teacher)? * objective.hidden)?);
+            if let Some(teacher) = teacher.filter(|_| share.logits > 0.0) {
+                let wanted = self.teacher.logits(&of_rows(teacher)?)?;
+                parts.push((divergence(&logits, &wanted, self.settings.temperature)? * share.logits)?);
             }
+            let part = Tensor::stack(&parts, 0)?.sum_all()?;
+            loss += number(&part)?;
+            slopes.extend(self.optimizer.gather(&part, gradients)?.remove(&leaf));
         }
-        Tensor::stack(&parts, 0)?.sum_all()
+        Ok((loss, Tensor::cat(&slopes, 0)?.detach()))
+    }
+
+    /// The rows of `states` in portions whose logits are held at once.
+    fn portions(&self, states: &Tensor) -> Result<impl Iterator<Item = Range<usize>> + use<>> {
+        let (rows, step) = (states.dim(0)?, self.rows_at_once);
+        Ok((0..rows).step_by(step).map(move |start| start..rows.min(start + step)))
     }
 
     /// After a step: measures now and then, and keeps what is best.
@@ -201,8 +252,8 @@ impl<'a> Training<'a> {
         let (mut sums, mut tokens) = ([0.0; 3], 0);
         for batch in cut(windows, &all, self.settings.batch_tokens) {
             let batch = self.batch(windows, &batch)?;
-            for (sum, mean) in sums.iter_mut().zip(self.measure_batch(&batch)?) {
-                *sum += mean * batch.tokens as f64;
+            for (sum, of_batch) in sums.iter_mut().zip(self.measure_batch(&batch)?) {
+                *sum += of_batch;
             }
             tokens += batch.tokens;
         }
@@ -210,23 +261,31 @@ impl<'a> Training<'a> {
         Ok((tokens > 0).then(|| HeldOut { loss: means[0], teacher_loss: means[1], divergence: means[2] }))
     }
 
+    /// The sums of the three measures over a batch's tokens.
     fn measure_batch(&self, batch: &Batch) -> Result<[f64; 3]> {
-        let logits = |network: &Network, layers: &[usize]| {
-            let last = &layers[layers.len() - 1..];
-            network.logits(&batch.predicting(&network.states(&batch.ids, last)?)?[0])
+        let last = |network: &Network, layers: &[usize]| {
+            Ok::<_, candle_core::Error>(
+                batch.predicting(&network.states(&batch.ids, &layers[layers.len() - 1..])?)?.remove(0),
+            )
         };
-        let student = logits(&self.measured, &self.compared.student)?;
-        let teacher = logits(&self.teacher, &self.compared.teacher)?;
-        let means = [
-            cross_entropy(&student, &batch.targets)?,
-            cross_entropy(&teacher, &batch.targets)?,
-            divergence(&student, &teacher, 1.0)?,
-        ];
-        let mut numbers = [0.0; 3];
-        for (number, mean) in numbers.iter_mut().zip(means) {
-            *number = f64::from(mean.to_scalar::<f32>()?);
+        let student = last(&self.measured, &self.compared.student)?;
+        let teacher = last(&self.teacher, &self.compared.teacher)?;
+        let mut sums = [0.0; 3];
+        for rows in self.portions(&student)? {
+            let of_rows = |tensor: &Tensor| tensor.narrow(0, rows.start, rows.len());
+            let student = self.measured.logits(&of_rows(&student)?)?;
+            let teacher = self.teacher.logits(&of_rows(&teacher)?)?;
+            let targets = of_rows(&batch.targets)?;
+            let means = [
+                cross_entropy(&student, &targets)?,
+                cross_entropy(&teacher, &targets)?,
+                divergence(&student, &teacher, 1.0)?,
+            ];
+            for (sum, mean) in sums.iter_mut().zip(means) {
+                *sum += number(&mean)? * rows.len() as f64;
+            }
         }
-        Ok(numbers)
+        Ok(sums)
     }
 
     #[cfg(test)]
@@ -312,6 +371,10 @@ impl Clock {
         self.steps += 1;
         self.tokens += tokens;
     }
+}
+
+fn number(scalar: &Tensor) -> Result<f64> {
+    Ok(f64::from(scalar.to_scalar::<f32>()?))
 }
 
 fn failed(error: candle_core::Error) -> Error {
