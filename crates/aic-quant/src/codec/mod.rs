@@ -1,6 +1,11 @@
 //! Turning numbers into the bytes of a type, and back.
+mod blocks;
+#[cfg(test)]
+mod blocks_tests;
 mod floats;
+mod lanes;
 mod legacy;
+mod nonlinear;
 mod superblocks;
 
 use std::thread;
@@ -22,6 +27,10 @@ pub fn encode(values: &[f32], dtype: DType) -> Result<Vec<u8>> {
     let workers = thread::available_parallelism().map_or(1, usize::from);
     let share = values.len().div_ceil(workers).next_multiple_of(dtype.block_size()).max(SMALLEST_SHARE);
     let mut bytes = vec![0; values.len() / dtype.block_size() * dtype.block_bytes()];
+    if values.len() <= share {
+        encode_into(values, None, dtype, &mut bytes)?;
+        return Ok(bytes);
+    }
     let shares = values.chunks(share).zip(bytes.chunks_mut(share / dtype.block_size() * dtype.block_bytes()));
     thread::scope(|scope| {
         let start = |(values, out)| scope.spawn(move || encode_into(values, None, dtype, out));
@@ -67,6 +76,7 @@ pub(crate) fn encode_into(
         DType::Q4_0 | DType::Q4_1 | DType::Q5_0 | DType::Q5_1 | DType::Q8_0 => {
             legacy::encode(values, importance, dtype, out);
         }
+        DType::IQ4_NL | DType::IQ4_XS => nonlinear::encode(values, importance, dtype, out),
         DType::Q2_K | DType::Q3_K | DType::Q4_K | DType::Q5_K | DType::Q6_K => {
             superblocks::encode(values, importance, dtype, out);
         }
@@ -79,9 +89,11 @@ pub(crate) fn encode_into(
 pub(crate) fn decode_into(bytes: &[u8], dtype: DType, out: &mut [f32]) -> Result<()> {
     match dtype {
         DType::F32 | DType::F16 | DType::BF16 | DType::F64 => floats::decode(bytes, dtype, out),
+        DType::I8 | DType::I16 | DType::I32 | DType::I64 => floats::decode(bytes, dtype, out),
         DType::Q4_0 | DType::Q4_1 | DType::Q5_0 | DType::Q5_1 | DType::Q8_0 => {
             legacy::decode(bytes, dtype, out);
         }
+        DType::IQ4_NL | DType::IQ4_XS | DType::MXFP4 => nonlinear::decode(bytes, dtype, out),
         DType::Q2_K | DType::Q3_K | DType::Q4_K | DType::Q5_K | DType::Q6_K => {
             superblocks::decode(bytes, dtype, out);
         }
@@ -90,7 +102,7 @@ pub(crate) fn decode_into(bytes: &[u8], dtype: DType, out: &mut [f32]) -> Result
     Ok(())
 }
 
-const SUPPORTED: &str = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and Q2_K to Q6_K";
+const SUPPORTED: &str = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, IQ4_NL and IQ4_XS";
 
 fn check_blocks(length: usize, block: usize, dtype: DType) -> Result<()> {
     if length.is_multiple_of(block) {

@@ -1,0 +1,173 @@
+use proptest::prelude::*;
+
+use crate::codec::{decode_into, encode_into};
+use crate::{DType, decode, encode};
+
+const TYPES: [DType; 7] =
+    [DType::Q8_0, DType::Q4_0, DType::Q5_0, DType::Q4_1, DType::Q5_1, DType::IQ4_NL, DType::IQ4_XS];
+
+/// Numbers with both signs from a generator of 64 bits; the sum of four makes the middle likelier.
+fn noise(length: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed;
+    let mut uniform = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1_u32 << 23) as f32 - 1.0
+    };
+    (0..length).map(|_| uniform() + uniform() + uniform() + uniform()).collect()
+}
+
+fn round_trip(values: &[f32], importance: Option<&[f32]>, dtype: DType) -> Vec<f32> {
+    let mut bytes = vec![0; values.len() / dtype.block_size() * dtype.block_bytes()];
+    encode_into(values, importance, dtype, &mut bytes).unwrap();
+    decode(&bytes, dtype).unwrap()
+}
+
+fn error(values: &[f32], back: &[f32], importance: &[f32]) -> f64 {
+    let weights = importance.iter().cycle();
+    let terms = values.iter().zip(back).zip(weights);
+    terms.map(|((a, b), w)| f64::from(*w) * (f64::from(*a) - f64::from(*b)).powi(2)).sum()
+}
+
+/// The block of ggml's reference: the number furthest from zero becomes code 0.
+fn reference_symmetric(block: &[f32], n: f32) -> Vec<f32> {
+    let extreme = block.iter().fold(0.0, |a: f32, x| if x.abs() > a.abs() { *x } else { a });
+    let scale = extreme / -n;
+    let stored = half::f16::from_f32(scale).to_f32();
+    block.iter().map(|x| ((x / scale + n + 0.5).floor().min(2.0 * n - 1.0) - n) * stored).collect()
+}
+
+/// The block of ggml's reference: codes span the numbers.
+fn reference_affine(block: &[f32], n: f32) -> Vec<f32> {
+    let low = block.iter().copied().fold(f32::INFINITY, f32::min);
+    let high = block.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let scale = (high - low) / n;
+    let [stored, minimum] = [scale, low].map(|x| half::f16::from_f32(x).to_f32());
+    block.iter().map(|x| ((x - low) / scale + 0.5).floor().min(n) * stored + minimum).collect()
+}
+
+#[test]
+fn q8_0_is_made_byte_by_byte_as_the_reference_does() {
+    for values in noise(1 << 14, 1).as_chunks::<32>().0 {
+        let magnitude = values.iter().fold(0.0, |a: f32, x| a.max(x.abs()));
+        let scale = magnitude / 127.0;
+        let mut expected = half::f16::from_f32(scale).to_le_bytes().to_vec();
+        expected.extend(values.map(|x| (x * (1.0 / scale)).round() as i8 as u8));
+        assert_eq!(encode(values, DType::Q8_0).unwrap(), expected);
+    }
+}
+
+#[test]
+fn q8_0_rounds_ties_away_from_zero() {
+    let mut values = [0.0; 32];
+    values[..5].copy_from_slice(&[127.0, 0.5, -0.5, 2.5, -2.5]);
+    assert_eq!(encode(&values, DType::Q8_0).unwrap()[2..7], [127, 1, 255, 3, 253]);
+}
+
+#[test]
+fn error_is_well_below_that_of_the_reference() {
+    let values = noise(1 << 15, 2);
+    let symmetric = |n| move |block| reference_symmetric(block, n);
+    let affine = |n| move |block| reference_affine(block, n);
+    let references: [(DType, f64, Vec<f32>); 4] = [
+        (DType::Q4_0, 0.91, values.chunks(32).flat_map(symmetric(8.0)).collect()),
+        (DType::Q5_0, 0.91, values.chunks(32).flat_map(symmetric(16.0)).collect()),
+        (DType::Q4_1, 0.85, values.chunks(32).flat_map(affine(15.0)).collect()),
+        (DType::Q5_1, 0.85, values.chunks(32).flat_map(affine(31.0)).collect()),
+    ];
+    for (dtype, bound, theirs) in references {
+        let ours = error(&values, &round_trip(&values, None, dtype), &[1.0]);
+        let ratio = ours / error(&values, &theirs, &[1.0]);
+        assert!(ratio < bound, "{dtype}: {ratio}");
+    }
+}
+
+#[test]
+fn importance_moves_error_to_where_it_matters_less() {
+    let values = noise(1 << 15, 3);
+    let importance: Vec<f32> = noise(1024, 4).iter().map(|x| (x * 2.0).exp()).collect();
+    for dtype in TYPES {
+        let blind = error(&values, &round_trip(&values, None, dtype), &importance);
+        let seeing = error(&values, &round_trip(&values, Some(&importance), dtype), &importance);
+        let bound = if dtype == DType::Q8_0 { 1.0 } else { 0.9 };
+        assert!(seeing <= blind * bound, "{dtype}: {seeing} and {blind}");
+    }
+}
+
+#[test]
+fn importance_goes_with_the_columns_of_every_row() {
+    let row = noise(1024, 5);
+    let importance: Vec<f32> = noise(1024, 6).iter().map(|x| x.exp()).collect();
+    let rows = [row.clone(), row.clone(), row.clone()].concat();
+    for dtype in TYPES {
+        let one = round_trip(&row, Some(&importance), dtype);
+        assert_eq!(round_trip(&rows, Some(&importance), dtype), one.repeat(3), "{dtype}");
+    }
+}
+
+#[test]
+fn numbers_a_type_can_hold_come_back_unchanged() {
+    for (dtype, lowest, highest) in
+        [(DType::Q4_0, -8, 7), (DType::Q5_0, -16, 15), (DType::Q4_1, 0, 15), (DType::Q5_1, 0, 31)]
+    {
+        let values: Vec<f32> = (0..32).map(|i| (lowest + i % (highest - lowest + 1)) as f32 * 0.25).collect();
+        let back = round_trip(&values, None, dtype);
+        assert!(values.iter().zip(&back).all(|(x, y)| (x - y).abs() <= 1e-6), "{dtype}: {back:?}");
+    }
+}
+
+#[test]
+fn zeros_and_numbers_too_small_for_a_float_become_zeros() {
+    for dtype in TYPES {
+        for x in [0.0, -0.0, 1e-40, -1e-40, 1e-30] {
+            let back = round_trip(&[x; 256], None, dtype);
+            assert!(back.iter().all(|y| *y == 0.0), "{dtype}, {x:e}: {back:?}");
+        }
+    }
+}
+
+#[test]
+fn constant_rows_come_back_nearly_unchanged() {
+    for dtype in TYPES {
+        for x in [1.0, -3.0, 0.1] {
+            let back = round_trip(&[x; 256], None, dtype);
+            assert!(back.iter().all(|y| (x - y).abs() <= x.abs() * 0.01), "{dtype}, {x}: {back:?}");
+        }
+    }
+}
+
+#[test]
+fn numbers_out_of_range_come_back_as_the_largest_that_are_not() {
+    for dtype in TYPES {
+        let mut values = noise(256, 7);
+        (values[3], values[40]) = (f32::INFINITY, -1e38);
+        let back = round_trip(&values, None, dtype);
+        assert!(back.iter().all(|x| x.is_finite()), "{dtype}: {back:?}");
+        assert!(back[3] > 60_000.0 && back[40] < -60_000.0, "{dtype}: {} and {}", back[3], back[40]);
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bits_become_finite_numbers(bits in prop::collection::vec(any::<u32>(), 256)) {
+        let values: Vec<f32> = bits.into_iter().map(f32::from_bits).collect();
+        for dtype in TYPES {
+            prop_assert!(round_trip(&values, None, dtype).iter().all(|x| x.is_finite()), "{dtype}");
+            prop_assert!(round_trip(&values, Some(&values), dtype).iter().all(|x| x.is_finite()), "{dtype}");
+        }
+    }
+
+    #[test]
+    fn any_block_decodes_the_same_alone_and_among_others(bytes in prop::collection::vec(any::<u8>(), 136 * 2)) {
+        for dtype in [DType::Q4_0, DType::Q5_1, DType::IQ4_XS, DType::MXFP4] {
+            let size = dtype.block_bytes();
+            let whole = &bytes[..bytes.len() / size * size];
+            let together = decode(whole, dtype).unwrap();
+            for (block, expected) in whole.chunks(size).zip(together.chunks(dtype.block_size())) {
+                let mut alone = vec![0.0; dtype.block_size()];
+                decode_into(block, dtype, &mut alone).unwrap();
+                let same = alone.iter().zip(expected).all(|(a, b)| a.to_bits() == b.to_bits());
+                prop_assert!(same, "{dtype}");
+            }
+        }
+    }
+}
