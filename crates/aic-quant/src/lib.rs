@@ -64,6 +64,8 @@ mod calibrate;
 #[cfg(feature = "candle")]
 mod chat;
 mod codec;
+#[cfg(feature = "compress")]
+pub mod compress;
 mod device;
 #[cfg(feature = "candle")]
 pub mod distill;

@@ -99,6 +99,12 @@ impl File {
         self.storage.size_bytes()
     }
 
+    /// Where the data section starts.
+    #[cfg(feature = "compress")]
+    pub(crate) fn data_offset(&self) -> u64 {
+        self.header.data_offset
+    }
+
     /// The metadata, in file order.
     pub fn metadata(&self) -> &Metadata {
         &self.header.metadata

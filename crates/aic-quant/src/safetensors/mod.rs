@@ -58,6 +58,12 @@ impl File {
         Ok(Self { tensors: tensors(&metadata)?, storage, data_offset })
     }
 
+    /// Where the data section starts.
+    #[cfg(feature = "compress")]
+    pub(crate) fn data_offset(&self) -> u64 {
+        self.data_offset
+    }
+
     /// The tensors, in the order of their data.
     pub fn tensors(&self) -> &[TensorInfo] {
         &self.tensors
