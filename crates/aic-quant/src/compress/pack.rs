@@ -32,7 +32,7 @@ pub fn pack(
     let size = storage.size_bytes();
     let header = Header { size, hash: hash(&storage)?, stretches };
     // The header was looked up by name; should the name mean another file by now, it may not fit this one.
-    Header::parse(&header.to_bytes()).map_err(|problem| changed(&storage, problem))?;
+    Header::parse(&header.to_bytes()).map_err(|problem| changed(&storage, &problem))?;
     let mut replacement = Replacement::create(output)?;
     let sink = Sink(&mut replacement);
     match options.method {
@@ -124,13 +124,12 @@ fn write_pieces(
         on_progress(position as f64 / header.size as f64);
     }
     if hasher.finalize() != header.hash {
-        let problem = "other bytes than a moment before".to_owned();
-        return Err(io::Error::other(changed(storage, problem)));
+        return Err(io::Error::other(changed(storage, "other bytes than a moment before")));
     }
     Ok(())
 }
 
-fn changed(storage: &Storage, problem: String) -> Error {
+fn changed(storage: &Storage, problem: &str) -> Error {
     Error::Malformed {
         format: "model",
         file: storage.label(),

@@ -1,5 +1,4 @@
 //! Things tests need from outside.
-#![cfg_attr(not(any(feature = "candle", feature = "onnx")), allow(dead_code))]
 use std::env;
 
 /// The value of `variable`, or `None` after saying that the test is skipped.

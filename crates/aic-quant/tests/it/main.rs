@@ -9,6 +9,7 @@ mod candle;
 mod demo;
 #[cfg(feature = "candle")]
 mod distill;
+mod blocks;
 mod environment;
 #[path = "../fixtures/gguf.rs"]
 mod fixtures;
