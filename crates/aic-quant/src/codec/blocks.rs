@@ -12,14 +12,20 @@ use super::lanes::{self, Block, Eight, Work};
 /// The largest 16-bit float: no scale or minimum is larger.
 pub(super) const SCALE_LIMIT: f32 = 65504.0;
 
-/// A way to turn blocks of `SIZE` numbers into `BYTES` bytes. Implementations are inlined into the loop over the blocks.
+/// Blocks encoded together. What is done once for each block is then done side by side, and while one block waits for its
+/// division, the next is on its way.
+const GROUP: usize = 8;
+
+/// A way to turn blocks of `SIZE` numbers into `BYTES` bytes each. Implementations are inlined into the loop over the blocks.
 pub(super) trait Encoder<const SIZE: usize, const BYTES: usize> {
-    fn encode<S: Eight>(
+    /// Encodes `N` blocks of one row into `out`.
+    fn encode<S: Eight, const N: usize>(
         &self,
         simd: S,
-        numbers: &[f32; SIZE],
-        importance: Option<&[f32; SIZE]>,
-    ) -> [u8; BYTES];
+        blocks: &[[f32; SIZE]; N],
+        importance: Option<&[[f32; SIZE]; N]>,
+        out: &mut [[u8; BYTES]; N],
+    );
 }
 
 /// Turns `values`, whole rows, into `out`; all rows have the same `importance`.
@@ -43,19 +49,38 @@ struct Encoding<'a, E, const SIZE: usize, const BYTES: usize> {
 impl<E: Encoder<SIZE, BYTES>, const SIZE: usize, const BYTES: usize> Work for Encoding<'_, E, SIZE, BYTES> {
     #[inline(always)]
     fn run<S: Eight>(self, simd: S) {
-        let blocks = self.blocks.iter().zip(self.out);
         match self.importance {
             None => {
-                for (numbers, out) in blocks {
-                    *out = self.encoder.encode(simd, numbers, None);
-                }
+                encode_groups::<GROUP, _, _, SIZE, BYTES>(simd, self.blocks, None, self.out, &self.encoder);
             }
             Some(row) => {
-                for ((numbers, out), importance) in blocks.zip(row.iter().cycle()) {
-                    *out = self.encoder.encode(simd, numbers, Some(importance));
+                let length = row.len().max(1);
+                for (blocks, out) in self.blocks.chunks(length).zip(self.out.chunks_mut(length)) {
+                    encode_groups::<GROUP, _, _, SIZE, BYTES>(simd, blocks, Some(row), out, &self.encoder);
                 }
             }
         }
+    }
+}
+
+/// Encodes blocks in groups of `N`, and what is left one by one.
+#[inline(always)]
+fn encode_groups<const N: usize, S: Eight, E: Encoder<SIZE, BYTES>, const SIZE: usize, const BYTES: usize>(
+    simd: S,
+    blocks: &[[f32; SIZE]],
+    importance: Option<&[[f32; SIZE]]>,
+    out: &mut [[u8; BYTES]],
+    encoder: &E,
+) {
+    let (groups, rest) = blocks.as_chunks::<N>();
+    let (out, out_rest) = out.as_chunks_mut::<N>();
+    for (i, (group, out)) in groups.iter().zip(out).enumerate() {
+        let importance = importance.map(|row| &row.as_chunks::<N>().0[i]);
+        encoder.encode(simd, group, importance, out);
+    }
+    for (i, (block, out)) in rest.iter().zip(out_rest).enumerate() {
+        let importance = importance.map(|row| std::array::from_ref(&row[groups.len() * N + i]));
+        encoder.encode(simd, std::array::from_ref(block), importance, std::array::from_mut(out));
     }
 }
 
@@ -109,8 +134,7 @@ pub(super) fn extreme<S: Eight>(block: Block<S>) -> f32 {
 /// `scale` as the nearest 16-bit float there is; NaN as some finite one.
 #[inline(always)]
 pub(super) fn scale_bits(scale: f32) -> u16 {
-    let raised = if scale > -SCALE_LIMIT { scale } else { -SCALE_LIMIT };
-    floats::f32_to_f16(if raised < SCALE_LIMIT { raised } else { SCALE_LIMIT })
+    floats::f32_to_f16(lanes::clamp(scale, -SCALE_LIMIT, SCALE_LIMIT))
 }
 
 /// One over `scale`; 0 if that would not be a number.

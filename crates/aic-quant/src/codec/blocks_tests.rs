@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use crate::codec::{decode_into, encode_into};
+use crate::codec::{decode_into, encode_into, lanes};
 use crate::{DType, decode, encode};
 
 const TYPES: [DType; 7] =
@@ -101,6 +101,45 @@ fn importance_goes_with_the_columns_of_every_row() {
     for dtype in TYPES {
         let one = round_trip(&row, Some(&importance), dtype);
         assert_eq!(round_trip(&rows, Some(&importance), dtype), one.repeat(3), "{dtype}");
+    }
+    // Eleven blocks: a group and some more.
+    for dtype in TYPES.into_iter().filter(|dtype| dtype.block_size() == 32) {
+        let (row, importance) = (&row[..352], &importance[..352]);
+        let one = round_trip(row, Some(importance), dtype);
+        assert_eq!(round_trip(&row.repeat(3), Some(importance), dtype), one.repeat(3), "{dtype}");
+    }
+}
+
+#[test]
+fn machines_without_wide_vectors_make_the_same_bytes() {
+    let mut values = noise(32 * 256, 10);
+    values[..256].fill(0.0);
+    values[300] = -0.0;
+    values[600] = f32::INFINITY;
+    values[900] = 1e-39;
+    let importance: Vec<f32> = noise(1024, 11).iter().map(|x| x.exp()).collect();
+    for dtype in TYPES {
+        let bytes = [false, true].map(|plain| {
+            lanes::PLAIN.set(plain);
+            let mut blind = vec![0; values.len() / dtype.block_size() * dtype.block_bytes()];
+            let mut seeing = blind.clone();
+            encode_into(&values, None, dtype, &mut blind).unwrap();
+            encode_into(&values, Some(&importance), dtype, &mut seeing).unwrap();
+            [blind, seeing]
+        });
+        lanes::PLAIN.set(false);
+        assert!(bytes[0] == bytes[1], "{dtype}");
+    }
+}
+
+#[test]
+fn blocks_are_the_same_alone_and_in_groups() {
+    let values = noise(32 * 24, 12);
+    for dtype in TYPES.into_iter().filter(|dtype| dtype.block_size() == 32) {
+        let alone: Vec<u8> = values.chunks(32).flat_map(|block| encode(block, dtype).unwrap()).collect();
+        assert_eq!(encode(&values, dtype).unwrap(), alone, "{dtype}");
+        let eleven = 32 * 11;
+        assert_eq!(encode(&values[..eleven], dtype).unwrap(), alone[..alone.len() / 24 * 11], "{dtype}");
     }
 }
 

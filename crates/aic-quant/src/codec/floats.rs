@@ -9,7 +9,7 @@ use pulp::Arch;
 use crate::DType;
 
 /// 16-bit floats converted at a time.
-const CHUNK: usize = 16;
+const CHUNK: usize = 64;
 
 #[cfg(target_arch = "x86_64")]
 pulp::simd_type! {
@@ -88,7 +88,9 @@ fn narrow(values: &[f32], out: &mut [u8]) {
     for (values, raw) in chunks.iter().zip(raw.as_chunks_mut::<CHUNK>().0) {
         let mut halves = [f16::ZERO; CHUNK];
         halves.convert_from_f32_slice(values);
-        *raw = halves.map(f16::to_le_bytes);
+        for (half, raw) in halves.iter().zip(raw) {
+            *raw = half.to_le_bytes();
+        }
     }
     for (x, raw) in rest.iter().zip(raw_rest) {
         *raw = f16::from_f32(*x).to_le_bytes();

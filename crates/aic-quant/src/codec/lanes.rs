@@ -18,6 +18,12 @@ pub(super) trait Eight: Simd<f32s = f32x8> {}
 
 impl<S: Simd<f32s = f32x8>> Eight for S {}
 
+#[cfg(test)]
+thread_local! {
+    /// Whether [`widest`] does without vectors in this thread.
+    pub(super) static PLAIN: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
 /// Work to be compiled for several kinds of [`Eight`]. What it calls has to be inlined into it.
 pub(super) trait Work {
     fn run<S: Eight>(self, simd: S);
@@ -26,6 +32,10 @@ pub(super) trait Work {
 /// Runs `work` compiled for the widest vectors of this machine.
 #[inline(always)]
 pub(super) fn widest(work: impl Work) {
+    #[cfg(test)]
+    if PLAIN.get() {
+        return work.run(Scalar256b);
+    }
     #[cfg(target_arch = "x86_64")]
     if let Some(simd) = pulp::x86::V3::try_new() {
         return simd.vectorize(
@@ -40,6 +50,13 @@ pub(super) fn widest(work: impl Work) {
 #[inline(always)]
 pub(super) fn low_byte(integer: f32) -> u8 {
     (integer + ROUNDER).to_bits() as u8
+}
+
+/// `x` no lower than `low` and no higher than `high`; NaN becomes `low`.
+#[inline(always)]
+pub(super) fn clamp(x: f32, low: f32, high: f32) -> f32 {
+    let raised = if x > low { x } else { low };
+    if raised < high { raised } else { high }
 }
 
 /// 32 numbers.

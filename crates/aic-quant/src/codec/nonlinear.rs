@@ -84,13 +84,26 @@ struct Iq4Nl;
 
 impl Encoder<32, 18> for Iq4Nl {
     #[inline(always)]
-    fn encode<S: Eight>(&self, simd: S, numbers: &[f32; 32], importance: Option<&[f32; 32]>) -> [u8; 18] {
-        let scale = scale_bits(best_scale(simd, numbers, importance));
-        let mut out = [0; 18];
-        out[..2].copy_from_slice(&scale.to_le_bytes());
-        out[2..].copy_from_slice(&codes(simd, numbers, f16_to_f32(scale)));
-        out
+    fn encode<S: Eight, const N: usize>(
+        &self,
+        simd: S,
+        blocks: &[[f32; 32]; N],
+        importance: Option<&[[f32; 32]; N]>,
+        out: &mut [[u8; 18]; N],
+    ) {
+        for i in 0..N {
+            out[i] = encode_iq4nl(simd, &blocks[i], importance.map(|blocks| &blocks[i]));
+        }
     }
+}
+
+#[inline(always)]
+fn encode_iq4nl<S: Eight>(simd: S, numbers: &[f32; 32], importance: Option<&[f32; 32]>) -> [u8; 18] {
+    let scale = scale_bits(best_scale(simd, numbers, importance));
+    let mut out = [0; 18];
+    out[..2].copy_from_slice(&scale.to_le_bytes());
+    out[2..].copy_from_slice(&codes(simd, numbers, f16_to_f32(scale)));
+    out
 }
 
 struct Iq4Xs;
@@ -98,34 +111,42 @@ struct Iq4Xs;
 /// Scale, upper two bits of the multiples, their lower four, nibbles.
 impl Encoder<SUPER, 136> for Iq4Xs {
     #[inline(always)]
-    fn encode<S: Eight>(
+    fn encode<S: Eight, const N: usize>(
         &self,
         simd: S,
-        numbers: &[f32; SUPER],
-        importance: Option<&[f32; SUPER]>,
-    ) -> [u8; 136] {
-        let blocks = numbers.as_chunks::<32>().0;
-        let mut scales = [0.0; 8];
-        for (i, block) in blocks.iter().enumerate() {
-            scales[i] = best_scale(simd, block, importance.map(|row| &row.as_chunks().0[i]));
+        blocks: &[[f32; SUPER]; N],
+        importance: Option<&[[f32; SUPER]; N]>,
+        out: &mut [[u8; 136]; N],
+    ) {
+        for i in 0..N {
+            out[i] = encode_iq4xs(simd, &blocks[i], importance.map(|blocks| &blocks[i]));
         }
-        let largest = scales.iter().fold(0.0, |a: f32, b| if b.abs() > a.abs() { *b } else { a });
-        let bits = scale_bits(largest / -32.0);
-        let scale = f16_to_f32(bits);
-        let inverse = inverse(scale);
-        let mut out = [0; 136];
-        let mut high = 0_u16;
-        for (i, block) in blocks.iter().enumerate() {
-            let multiple = (scales[i] * inverse).round_ties_even().clamp(-32.0, 31.0);
-            let stored = low_byte(multiple + 32.0);
-            out[4 + i / 2] |= (stored & 0xf) << (i % 2 * 4);
-            high |= u16::from(stored >> 4) << (2 * i);
-            out[8 + 16 * i..][..16].copy_from_slice(&codes(simd, block, scale * multiple));
-        }
-        out[..2].copy_from_slice(&bits.to_le_bytes());
-        out[2..4].copy_from_slice(&high.to_le_bytes());
-        out
     }
+}
+
+#[inline(always)]
+fn encode_iq4xs<S: Eight>(simd: S, numbers: &[f32; SUPER], importance: Option<&[f32; SUPER]>) -> [u8; 136] {
+    let blocks = numbers.as_chunks::<32>().0;
+    let mut scales = [0.0; 8];
+    for (i, block) in blocks.iter().enumerate() {
+        scales[i] = best_scale(simd, block, importance.map(|row| &row.as_chunks().0[i]));
+    }
+    let largest = scales.iter().fold(0.0, |a: f32, b| if b.abs() > a.abs() { *b } else { a });
+    let bits = scale_bits(largest / -32.0);
+    let scale = f16_to_f32(bits);
+    let inverse = inverse(scale);
+    let mut out = [0; 136];
+    let mut high = 0_u16;
+    for (i, block) in blocks.iter().enumerate() {
+        let multiple = (scales[i] * inverse).round_ties_even().clamp(-32.0, 31.0);
+        let stored = low_byte(multiple + 32.0);
+        out[4 + i / 2] |= (stored & 0xf) << (i % 2 * 4);
+        high |= u16::from(stored >> 4) << (2 * i);
+        out[8 + 16 * i..][..16].copy_from_slice(&codes(simd, block, scale * multiple));
+    }
+    out[..2].copy_from_slice(&bits.to_le_bytes());
+    out[2..4].copy_from_slice(&high.to_le_bytes());
+    out
 }
 
 #[inline(always)]

@@ -76,13 +76,26 @@ struct Q4_1;
 
 impl Encoder<32, 20> for Q4_1 {
     #[inline(always)]
-    fn encode<S: Eight>(&self, simd: S, numbers: &[f32; 32], importance: Option<&[f32; 32]>) -> [u8; 20] {
-        let (line, codes) = search(simd, numbers, importance, 15.0);
-        let mut out = [0; 20];
-        out[..4].copy_from_slice(&line);
-        out[4..].copy_from_slice(&blocks::nibbles(&codes));
-        out
+    fn encode<S: Eight, const N: usize>(
+        &self,
+        simd: S,
+        blocks: &[[f32; 32]; N],
+        importance: Option<&[[f32; 32]; N]>,
+        out: &mut [[u8; 20]; N],
+    ) {
+        for i in 0..N {
+            out[i] = encode_q4_1(simd, &blocks[i], importance.map(|blocks| &blocks[i]));
+        }
     }
+}
+
+#[inline(always)]
+fn encode_q4_1<S: Eight>(simd: S, numbers: &[f32; 32], importance: Option<&[f32; 32]>) -> [u8; 20] {
+    let (line, codes) = search(simd, numbers, importance, 15.0);
+    let mut out = [0; 20];
+    out[..4].copy_from_slice(&line);
+    out[4..].copy_from_slice(&blocks::nibbles(&codes));
+    out
 }
 
 #[allow(non_camel_case_types)]
@@ -90,14 +103,27 @@ struct Q5_1;
 
 impl Encoder<32, 24> for Q5_1 {
     #[inline(always)]
-    fn encode<S: Eight>(&self, simd: S, numbers: &[f32; 32], importance: Option<&[f32; 32]>) -> [u8; 24] {
-        let (line, codes) = search(simd, numbers, importance, 31.0);
-        let mut out = [0; 24];
-        out[..4].copy_from_slice(&line);
-        out[4..8].copy_from_slice(&blocks::fifth_bits(&codes));
-        out[8..].copy_from_slice(&blocks::nibbles(&codes));
-        out
+    fn encode<S: Eight, const N: usize>(
+        &self,
+        simd: S,
+        blocks: &[[f32; 32]; N],
+        importance: Option<&[[f32; 32]; N]>,
+        out: &mut [[u8; 24]; N],
+    ) {
+        for i in 0..N {
+            out[i] = encode_q5_1(simd, &blocks[i], importance.map(|blocks| &blocks[i]));
+        }
     }
+}
+
+#[inline(always)]
+fn encode_q5_1<S: Eight>(simd: S, numbers: &[f32; 32], importance: Option<&[f32; 32]>) -> [u8; 24] {
+    let (line, codes) = search(simd, numbers, importance, 31.0);
+    let mut out = [0; 24];
+    out[..4].copy_from_slice(&line);
+    out[4..8].copy_from_slice(&blocks::fifth_bits(&codes));
+    out[8..].copy_from_slice(&blocks::nibbles(&codes));
+    out
 }
 
 /// The bytes of scale and minimum, and the codes, which are at most `n`.

@@ -29,22 +29,34 @@ struct Q8_0;
 
 impl Encoder<32, 34> for Q8_0 {
     #[inline(always)]
-    fn encode<S: Eight>(&self, simd: S, numbers: &[f32; 32], _: Option<&[f32; 32]>) -> [u8; 34] {
-        let mut block = Block::load(simd, numbers);
-        let mut magnitude = block.abs().largest();
-        if magnitude > LIMIT {
-            block = block.clamp(-LIMIT, LIMIT);
-            magnitude = LIMIT;
+    fn encode<S: Eight, const N: usize>(
+        &self,
+        simd: S,
+        blocks: &[[f32; 32]; N],
+        _: Option<&[[f32; 32]; N]>,
+        out: &mut [[u8; 34]; N],
+    ) {
+        let mut scales = [0.0; N];
+        for i in 0..N {
+            scales[i] = Block::load(simd, &blocks[i]).abs().largest();
         }
-        let scale = magnitude / 127.0;
-        let inverse = inverse(scale);
-        let mut out = [0; 34];
-        out[..2].copy_from_slice(&scale_bits(scale).to_le_bytes());
-        // Ties go away from zero.
-        let codes = (block * inverse).store();
-        for i in 0..32 {
-            out[2 + i] = low_byte(codes[i].round());
+        let mut inverses = [0.0; N];
+        for i in 0..N {
+            let magnitude = if scales[i] > LIMIT { LIMIT } else { scales[i] };
+            scales[i] = magnitude / 127.0;
+            inverses[i] = inverse(scales[i]);
         }
-        out
+        for i in 0..N {
+            out[i][..2].copy_from_slice(&scale_bits(scales[i]).to_le_bytes());
+            let mut block = Block::load(simd, &blocks[i]) * inverses[i];
+            if scales[i] == SCALE_LIMIT {
+                block = block.clamp(-127.0, 127.0);
+            }
+            let codes = block.store();
+            for (code, byte) in codes.iter().zip(&mut out[i][2..]) {
+                // Ties go away from zero.
+                *byte = low_byte(code.round());
+            }
+        }
     }
 }
