@@ -107,6 +107,7 @@ fn importance_goes_with_the_columns_of_every_row() {
         let (row, importance) = (&row[..352], &importance[..352]);
         let one = round_trip(row, Some(importance), dtype);
         assert_eq!(round_trip(&row.repeat(3), Some(importance), dtype), one.repeat(3), "{dtype}");
+        assert_eq!(round_trip(&row[320..], Some(&importance[320..]), dtype), one[320..], "{dtype}");
     }
 }
 
@@ -152,6 +153,29 @@ fn numbers_a_type_can_hold_come_back_unchanged() {
         let back = round_trip(&values, None, dtype);
         assert!(values.iter().zip(&back).all(|(x, y)| (x - y).abs() <= 1e-6), "{dtype}: {back:?}");
     }
+}
+
+/// Nibbles that give codes 0 to 15 in order, twice.
+const ALL_CODES: [u8; 16] =
+    [0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff];
+
+#[test]
+fn uneven_levels_are_those_of_their_types() {
+    let levels = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113].map(|x| x as f32);
+    let half: [u8; 2] = half::f16::from_f32(0.5).to_le_bytes();
+    let block = [half.as_slice(), &ALL_CODES].concat();
+    assert_eq!(decode(&block, DType::IQ4_NL).unwrap(), levels.map(|x| x * 0.5).repeat(2));
+
+    // Multiples −32, −31, … −25: upper bits 0, lower bits 0 to 7.
+    let scales = [half.as_slice(), &[0, 0, 0x10, 0x32, 0x54, 0x76]].concat();
+    let block = [scales, ALL_CODES.repeat(8)].concat();
+    let expected: Vec<f32> =
+        (0..8).flat_map(|i| levels.map(|x| x * 0.5 * (i - 32) as f32).repeat(2)).collect();
+    assert_eq!(decode(&block, DType::IQ4_XS).unwrap(), expected);
+
+    let levels = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0];
+    let block = [[130].as_slice(), &ALL_CODES].concat();
+    assert_eq!(decode(&block, DType::MXFP4).unwrap(), levels.map(|x| x * 8.0).repeat(2));
 }
 
 #[test]

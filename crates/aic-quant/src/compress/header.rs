@@ -126,3 +126,40 @@ fn stretch(bytes: &[u8; STRETCH]) -> Stretch {
 fn number(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(*bytes.first_chunk().expect("the caller has at least 8 bytes"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(stretches: &[(u64, u64, u8)]) -> Result<Header, String> {
+        let stretches = stretches.iter().map(|(offset, length, width)| Stretch {
+            offset: *offset,
+            length: *length,
+            width: *width,
+        });
+        let header = Header { size: 100, hash: [7; 32], stretches: stretches.collect() };
+        let parsed = Header::parse(&header.to_bytes())?;
+        assert_eq!(parsed, header);
+        Ok(parsed)
+    }
+
+    #[test]
+    fn stretches_are_whole_numbers_in_order_inside_the_file() {
+        assert!(parse(&[(0, 8, 2), (8, 8, 4), (92, 8, 8)]).is_ok());
+        for wrong in [&[(0, 8, 2), (6, 8, 2)][..], &[(0, 7, 2)], &[(96, 8, 2)], &[(0, 9, 3)], &[(0, 8, 0)]] {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn header_survives_a_frame_and_an_extra_field() {
+        let header = parse(&[(0, 8, 2)]).unwrap();
+        let mut frame = Vec::new();
+        header.write_frame(&mut frame).unwrap();
+        let magic = u32::from_le_bytes(*frame.first_chunk().unwrap());
+
+        assert_eq!(read_frame(magic, &frame[4..]).unwrap().unwrap(), header.to_bytes());
+        assert_eq!(read_frame(magic + 1, &frame[4..]).unwrap(), None);
+        assert_eq!(of_extra(&header.to_extra()).unwrap(), header.to_bytes());
+    }
+}

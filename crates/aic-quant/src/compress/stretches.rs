@@ -75,6 +75,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn neighbouring_tensors_of_one_width_make_one_stretch() {
+        let tensor = |offset, dtype| {
+            let tensor = TensorInfo::new("t", &[4096], dtype).unwrap();
+            TensorInfo { offset, ..tensor }
+        };
+        let tensors = [
+            tensor(8192, DType::BF16),
+            tensor(0, DType::F16),
+            tensor(16_384, DType::F32),
+            tensor(32_768, DType::Q4_0),
+        ];
+
+        let expected = [
+            Stretch { offset: 100, length: 16_384, width: 2 },
+            Stretch { offset: 16_484, length: 16_384, width: 4 },
+        ];
+        assert_eq!(of_tensors(&tensors, 100), expected);
+    }
+
+    #[test]
     fn pieces_cover_the_file_and_change_width_at_stretches() {
         let stretches = [
             Stretch { offset: 10, length: (CHUNK + 4) as u64, width: 4 },
