@@ -1,6 +1,7 @@
 //! What users of the crate meet: files that are not what they should be, and other programs' view of ours.
 
 #![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+mod blocks;
 #[cfg(feature = "candle")]
 mod calibrate;
 #[cfg(feature = "candle")]
@@ -9,7 +10,6 @@ mod candle;
 mod demo;
 #[cfg(feature = "candle")]
 mod distill;
-mod blocks;
 mod environment;
 #[path = "../fixtures/gguf.rs"]
 mod fixtures;
