@@ -147,7 +147,6 @@ mod tests {
         assert!(errors.is_sorted(), "{errors:?}");
     }
 
-    #[cfg(feature = "candle")]
     #[test]
     fn shares_of_several_threads_make_the_same_bytes_as_one() {
         let values = wave(1 << 20);

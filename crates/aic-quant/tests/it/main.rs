@@ -21,6 +21,7 @@ mod gguf_split;
 mod huggingface;
 mod imatrix;
 mod inspect;
+mod k_quants;
 #[cfg(feature = "onnx")]
 mod onnx;
 #[cfg(feature = "candle")]
