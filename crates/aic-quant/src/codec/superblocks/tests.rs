@@ -3,6 +3,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// So many numbers that luck evens out: in one super-block, plain rounding may hit the few numbers that count.
+const LONG: usize = 32 * 256;
+
 const TYPES: [DType; 5] = [DType::Q2_K, DType::Q3_K, DType::Q4_K, DType::Q5_K, DType::Q6_K];
 
 fn encoded(values: &[f32], importance: Option<&[f32]>, dtype: DType) -> Vec<u8> {
@@ -61,10 +64,14 @@ fn plainly(values: &[f32], dtype: DType) -> Vec<f32> {
     values.iter().enumerate().map(nearest).collect()
 }
 
-/// Super-blocks of many kinds: narrow and wide, shifted, with outliers, with zeros.
 fn super_block() -> impl Strategy<Value = Vec<f32>> {
+    row(256)
+}
+
+/// Rows of many kinds: narrow and wide, shifted, with outliers, with zeros.
+fn row(length: usize) -> impl Strategy<Value = Vec<f32>> {
     let number = (-1.0_f32..1.0, 0..100_u32, 0..100_u32);
-    (prop::collection::vec(number, 256), -2.0_f32..2.0, 0..20_u32, 0..60_u32, -12..12_i32).prop_map(
+    (prop::collection::vec(number, length), -2.0_f32..2.0, 0..20_u32, 0..60_u32, -12..12_i32).prop_map(
         |(numbers, shift, outliers, zeros, power)| {
             let number = |(value, wild, none): (f32, u32, u32)| match () {
                 () if none < zeros => 0.0,
@@ -81,26 +88,25 @@ fn importance() -> impl Strategy<Value = Vec<f32>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn error_is_at_most_that_of_plain_rounding(values in super_block()) {
+    fn error_is_at_most_that_of_plain_rounding(values in row(LONG)) {
         for dtype in TYPES {
             let ours = error(&values, &there_and_back(&values, dtype), None);
-            let plain = error(&values, &plainly(&values, dtype), None);
-            // Where few numbers are not zero, the half-precision scale may hit them by luck.
-            let luck = 1e-6 * error(&values, &[0.0; 256], None);
-            prop_assert!(ours <= plain + luck, "{dtype}: {ours} > {plain}");
+            let plain: Vec<f32> = values.chunks(256).flat_map(|block| plainly(block, dtype)).collect();
+            let plain = error(&values, &plain, None);
+            prop_assert!(ours <= plain, "{dtype}: {ours} > {plain}");
         }
     }
 
     #[test]
-    fn importance_never_makes_the_weighted_error_larger(values in super_block(), importance in importance()) {
+    fn importance_never_makes_the_weighted_error_larger(values in row(LONG), importance in importance()) {
         for dtype in TYPES {
             let careful = decoded(&encoded(&values, Some(&importance), dtype), dtype);
             let careful = error(&values, &careful, Some(&importance));
             let careless = error(&values, &there_and_back(&values, dtype), Some(&importance));
-            prop_assert!(careful <= careless * 1.02, "{dtype}: {careful} > {careless}");
+            prop_assert!(careful <= careless, "{dtype}: {careful} > {careless}");
         }
     }
 
@@ -269,4 +275,13 @@ fn columns_without_importance_do_not_disturb_the_others() {
         let plain = there_and_back(&values, dtype);
         assert!(error(&values[..8], &back[..8], None) <= error(&values[..8], &plain[..8], None), "{dtype}");
     }
+}
+
+#[test]
+fn the_first_guess_at_a_scale_is_never_rounded_towards_zero() {
+    assert_eq!(half_above(1e-9), f16::from_bits(1));
+    assert_eq!(half_above(-1e-9), -f16::from_bits(1));
+    assert_eq!(half_above(1.0), f16::ONE);
+    assert_eq!(half_above(1.000_001).to_bits(), f16::ONE.to_bits() + 1);
+    assert_eq!((half_above(1e9), half_above(-1e9)), (f16::MAX, f16::MIN));
 }
