@@ -33,6 +33,13 @@ impl Replacement {
         file.write_all(bytes).map_err(Error::write(&self.temporary))
     }
 
+    /// As [`commit`](Self::commit), over another file of the same folder.
+    #[cfg(feature = "onnx")]
+    pub(crate) fn commit_as(mut self, target: &Path) -> Result<()> {
+        target.clone_into(&mut self.target);
+        self.commit()
+    }
+
     /// Syncs the file, renames it over the target, and syncs the folder.
     pub(crate) fn commit(mut self) -> Result<()> {
         let file = self.file.take().expect("the file is open until it is committed");
