@@ -5,7 +5,6 @@ use std::path::Path;
 use super::external::{DataFiles, is_placed, set_location};
 use super::file::ModelFile;
 use super::message::type_name;
-use super::opset;
 use super::output::{DataFile, write_model};
 use super::proto::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, data_type};
 use crate::{Error, Result};
@@ -174,14 +173,6 @@ impl Draft {
         }
     }
 
-    /// Raises the version of the standard operators to `version` if it is lower.
-    ///
-    /// # Errors
-    /// [`Error::Unsupported`] if an operator of the model means something else from then on.
-    pub(super) fn lift(&mut self, version: i64) -> Result<()> {
-        opset::lift(&mut self.model, version)
-    }
-
     /// The model as it is now with other outputs, constants included: what calibration runs.
     ///
     /// External tensors keep their places, which are relative to the input's folder.
@@ -260,7 +251,7 @@ impl Draft {
                 if node.is("Constant") { node.attribute.iter_mut().find_map(|a| a.t.take()) } else { None };
             match (tensor, node.output.first()) {
                 (Some(tensor), Some(name)) => {
-                    self.keep(TensorProto { name: Some(name.clone()), ..*tensor })?
+                    self.keep(TensorProto { name: Some(name.clone()), ..*tensor })?;
                 }
                 _ => kept.push(node),
             }

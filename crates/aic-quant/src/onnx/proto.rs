@@ -10,6 +10,7 @@ pub(super) mod data_type {
     pub(in crate::onnx) const UINT8: i32 = 2;
     pub(in crate::onnx) const INT8: i32 = 3;
     pub(in crate::onnx) const INT32: i32 = 6;
+    pub(in crate::onnx) const INT64: i32 = 7;
     pub(in crate::onnx) const FLOAT16: i32 = 10;
 }
 

@@ -110,10 +110,9 @@ enum Type {
 /// The rewriting pass.
 #[derive(Default)]
 pub(super) struct Float16 {
-    /// Scopes of values, the main graph first.
-    types: Vec<HashMap<String, Type>>,
+    types: HashMap<String, Type>,
     /// The name a value has in the type that is not its own.
-    casts: Vec<HashMap<String, String>>,
+    casts: HashMap<String, String>,
     /// Depth of bodies, within which everything keeps 32 bits.
     bodies: usize,
 }
@@ -121,7 +120,7 @@ pub(super) struct Float16 {
 impl Float16 {
     /// Rewrites the whole model.
     pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
-        let mut pass = Self { types: vec![HashMap::new()], casts: vec![HashMap::new()], bodies: 0 };
+        let mut pass = Self::default();
         let keep = work.options.keep_io_types;
         pass.declare_inputs(work, keep);
         work.rewrite(&mut pass)?;
@@ -180,11 +179,11 @@ impl Float16 {
 
     /// The type of a value; `None` if it is not known.
     fn kind(&self, name: &str) -> Option<Type> {
-        self.types.iter().rev().find_map(|scope| scope.get(name)).copied()
+        self.types.get(name).copied()
     }
 
     fn declare(&mut self, name: &str, kind: Type) {
-        self.types.last_mut().expect("the outermost scope is never left").insert(name.to_owned(), kind);
+        self.types.insert(name.to_owned(), kind);
     }
 
     /// The type of an input of a node, constants included.
@@ -216,7 +215,7 @@ impl Float16 {
     }
 
     fn half_constant(&mut self, work: &mut Work<'_>, name: &str) -> Result<String> {
-        if let Some(half) = self.casts[0].get(name) {
+        if let Some(half) = self.casts.get(name) {
             return Ok(half.clone());
         }
         let values = work.draft.any_floats(name)?;
@@ -232,21 +231,19 @@ impl Float16 {
             let (tensor, node) = (name.to_owned(), String::new());
             work.done(QuantizedWeight { tensor, node, error, bytes_before, bytes_after, clamped });
         }
-        self.casts[0].insert(name.to_owned(), half.clone());
+        self.casts.insert(name.to_owned(), half.clone());
         Ok(half)
     }
 
     fn cast(&mut self, work: &mut Work<'_>, name: &str, to: Type, out: &mut Vec<NodeProto>) -> String {
-        if let Some(made) = self.casts.iter().find_map(|scope| scope.get(name)) {
+        if let Some(made) = self.casts.get(name) {
             return made.clone();
         }
         let suffix = if to == Type::Half { "float16" } else { "float32" };
         let made = work.draft.fresh(&format!("{name}_{suffix}"));
         out.push(cast(name, &made, to));
-        self.casts
-            .last_mut()
-            .expect("the outermost scope is never left")
-            .insert(name.to_owned(), made.clone());
+        self.declare(&made, to);
+        self.casts.insert(name.to_owned(), made.clone());
         made
     }
 

@@ -26,7 +26,8 @@ impl Format {
     pub(super) const SIGNED: Self = Self { limit: 127, zero: 0 };
     /// 64 · 255 + 64 · 255 still fits 16 signed bits.
     pub(super) const SEVEN_BITS: Self = Self { limit: 64, zero: 0 };
-    const UNSIGNED: Self = Self { limit: 127, zero: 128 };
+    /// What `ConvInteger` computes with at speed, whatever the processor.
+    pub(super) const UNSIGNED: Self = Self { limit: 127, zero: 128 };
 
     pub(super) fn of(range: WeightRange) -> Self {
         match range {
@@ -56,7 +57,14 @@ impl Format {
 
     /// Turns `values` into bytes; every `inner` values in a row belong to one channel, then comes the next of `channels`.
     pub(super) fn quantize(self, values: &[f32], channels: usize, inner: usize) -> Int8 {
-        let scales = self.scales(values, channels, inner);
+        self.quantize_above(values, &vec![0.0; channels], inner)
+    }
+
+    /// As [`quantize`](Self::quantize), with scales that are not below `floors`, one for each channel.
+    pub(super) fn quantize_above(self, values: &[f32], floors: &[f32], inner: usize) -> Int8 {
+        let channels = floors.len();
+        let mut scales = self.scales(values, channels, inner);
+        scales.iter_mut().zip(floors).for_each(|(scale, floor)| *scale = scale.max(*floor));
         let mut bytes = Vec::with_capacity(values.len());
         let (mut lost, mut all) = (0.0, 0.0);
         for (at, run) in values.chunks(inner).enumerate() {

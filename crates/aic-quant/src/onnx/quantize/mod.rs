@@ -23,12 +23,8 @@ use self::weights::Weights;
 use self::work::Work;
 use super::draft::Draft;
 use super::file::ModelFile;
+use super::opset;
 use crate::{Progress, Result};
-
-/// The first version of the standard operators with `DynamicQuantizeLinear`.
-const DYNAMIC_OPSET: i64 = 11;
-/// The first with scales for each channel.
-const CHANNELS_OPSET: i64 = 13;
 
 /// Writes the ONNX model at `input` to `output` with smaller weights, and computing with them where that is faster.
 ///
@@ -68,19 +64,16 @@ pub fn quantize(
 ) -> Result<Report> {
     let started = Instant::now();
     let (input, output) = (input.as_ref(), output.as_ref());
-    let draft = Draft::new(ModelFile::open(input)?, output)?;
-    let mut work = Work::new(draft, options, &mut on_progress)?;
+    let mut file = ModelFile::open(input)?;
+    opset::lift(&mut file.model, scheme.opset())?;
+    let mut work = Work::new(Draft::new(file, output)?, options, &mut on_progress)?;
     work.leave_functions();
     match scheme {
         Scheme::DynamicInt8 | Scheme::Int4 => {
-            work.draft.lift(DYNAMIC_OPSET)?;
             let mut pass = Weights::new(&work, *scheme == Scheme::Int4);
             work.rewrite(&mut pass)?;
         }
-        Scheme::StaticInt8(calibration) => {
-            work.draft.lift(CHANNELS_OPSET)?;
-            Qdq::run(&mut work, calibration, input)?;
-        }
+        Scheme::StaticInt8(calibration) => Qdq::run(&mut work, calibration, input)?,
         Scheme::Float16 => Float16::run(&mut work)?,
     }
     work.finish(output, started)

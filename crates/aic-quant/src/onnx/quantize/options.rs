@@ -9,19 +9,33 @@ use crate::{Error, Result};
 pub enum Scheme {
     /// Weights of `MatMul`, `Gemm` and `Conv` and tables of `Gather` in 8 bits, with a scale for each output channel or
     /// row. Inputs are turned into 8 bits while the model runs, with a range measured each time. For transformers; needs no
-    /// samples.
+    /// samples. Convolutions become smaller this way, not faster.
     DynamicInt8,
     /// `MatMul`, `Gemm` and `Conv` wholly in 8 bits: inputs and outputs have ranges measured beforehand on samples, and
     /// stand between `QuantizeLinear` and `DequantizeLinear`. For convolutional networks.
     StaticInt8(Calibration),
     /// Weights and most of the computing in half floats. Meant for GPUs; processors mostly convert back.
     Float16,
-    /// Weights of `MatMul` and `Gemm` in blocks of 4 bits with a scale each (`MatMulNBits` of ONNX Runtime); tables of
-    /// `Gather` in 8 bits.
+    /// Weights of `MatMul` and `Gemm` in blocks of 4 bits with a scale each (`MatMulNBits` of ONNX Runtime, which also
+    /// turns blocks of inputs into 8 bits: four times as fast for one row, and no error next to that of the weights);
+    /// tables of `Gather` in 8 bits, also where they are the output layer.
     Int4,
 }
 
-/// How 8-bit weights are laid out for the processors that will multiply with them.
+impl Scheme {
+    /// The version of the standard operators that has all the scheme needs.
+    pub(super) fn opset(&self) -> i64 {
+        match self {
+            // `DynamicQuantizeLinear`
+            Self::DynamicInt8 | Self::Int4 => 11,
+            // Scales for each channel.
+            Self::StaticInt8(_) => 13,
+            Self::Float16 => 7,
+        }
+    }
+}
+
+/// How 8-bit weights of products are laid out for the processors that will multiply with them.
 ///
 /// Inputs are unsigned bytes. Without VNNI instructions, x86 processors sum pairs of products of unsigned and signed bytes in
 /// 16 bits, and what does not fit is cut off, silently: [onnxruntime#12088](https://github.com/microsoft/onnxruntime/issues/12088).
@@ -31,7 +45,8 @@ pub enum WeightRange {
     /// 8 bits, unsigned, around a zero point of 128: exact on every processor. About a third slower than signed weights
     /// for many rows at a time, as fast for one.
     ///
-    /// Models with [`StaticInt8`](Scheme::StaticInt8) get 7 signed bits instead, which their operators expect.
+    /// With [`StaticInt8`](Scheme::StaticInt8), whose operators expect signed weights, the same as
+    /// [`SevenBits`](Self::SevenBits).
     #[default]
     Unsigned,
     /// 7 bits, signed: exact on every processor and as fast as [`Signed`](Self::Signed), with twice the error of weights.

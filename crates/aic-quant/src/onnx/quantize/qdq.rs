@@ -13,7 +13,7 @@ use super::work::{Pass, Work};
 use super::{QuantizedWeight, WeightRange};
 use crate::Result;
 use crate::onnx::draft::Draft;
-use crate::onnx::proto::{NodeProto, data_type};
+use crate::onnx::proto::{NodeProto, TensorProto, data_type};
 
 /// The rewriting pass.
 pub(super) struct Qdq {
@@ -77,13 +77,10 @@ impl Qdq {
         }
         let channels = shape[target.axis];
         let inner = shape[target.axis + 1..].iter().product();
-        let int8 = self.format.quantize(&values, channels, inner);
         let (input_scale, _) = affine(self.ranges[&target.input]);
-        let Some(bias) = self.bias(work, target, input_scale, &int8.scales)? else {
-            work.left(&node, "the bias is too large for its scale");
-            out.push(node);
-            return Ok(());
-        };
+        let bias = target.bias.as_ref().map(|name| Ok((name, work.draft.floats(name)?))).transpose()?;
+        let floors = bias.as_ref().map_or(vec![0.0; channels], |(_, values)| floors(values, input_scale));
+        let int8 = self.format.quantize_above(&values, &floors, inner);
         let base = &target.weight;
         let bytes_after = (int8.bytes.len() + 5 * int8.scales.len()) as u64;
         let bytes = work.draft.put(&format!("{base}_int8"), &shape, data_type::INT8, int8.bytes)?;
@@ -97,7 +94,8 @@ impl Qdq {
         );
         node.input[0] = self.input(work, &target.input, out)?;
         node.input[1] = weight;
-        if let Some([bytes, scales]) = bias {
+        if let Some((name, values)) = bias {
+            let [bytes, scales] = put_bias(work, name, &values, input_scale, &int8.scales)?;
             let name = work.draft.fresh(&format!("{bytes}_numbers"));
             out.push(NodeProto::new("DequantizeLinear", &[&bytes, &scales], &[&name]).with_int("axis", 0));
             node.input[2] = name;
@@ -159,32 +157,6 @@ impl Qdq {
         out.push(NodeProto::new("DequantizeLinear", &[&bytes, &scale, &zero], &[to]));
         Ok(())
     }
-
-    /// The bias in 32 bits, with the scale that sums of products have, and the names of both. `Some(None)` without a
-    /// constant bias, `None` if it does not fit.
-    fn bias(
-        &self,
-        work: &mut Work<'_>,
-        target: &Target,
-        input_scale: f32,
-        scales: &[f32],
-    ) -> Result<Option<Option<[String; 2]>>> {
-        let Some(name) = &target.bias else { return Ok(Some(None)) };
-        let values = work.draft.floats(name)?;
-        if values.len() != scales.len() {
-            return Ok(None);
-        }
-        let scales: Vec<f32> = scales.iter().map(|of_weight| scale(of_weight * input_scale)).collect();
-        let steps = |(value, scale): (&f32, &f32)| (f64::from(*value) / f64::from(*scale)).round_ties_even();
-        let steps: Vec<f64> = values.iter().zip(&scales).map(steps).collect();
-        if steps.iter().any(|step| step.abs() >= f64::from(i32::MAX)) {
-            return Ok(None);
-        }
-        let raw = steps.iter().flat_map(|step| (*step as i32).to_le_bytes()).collect();
-        let bytes = work.draft.put(&format!("{name}_int32"), &[values.len()], data_type::INT32, raw)?;
-        let scales = work.draft.put_floats(&format!("{name}_scales"), &[scales.len()], &scales)?;
-        Ok(Some(Some([bytes, scales])))
-    }
 }
 
 impl Pass for Qdq {
@@ -237,12 +209,11 @@ impl Target {
         if !draft.constant(&target.weight).is_some_and(Work::is_weight) {
             return None;
         }
-        if target
-            .bias
-            .as_ref()
-            .is_some_and(|bias| draft.constant(bias).is_none_or(|bias| bias.dims.len() != 1))
-        {
-            return Some(Err("the bias is not a constant vector".to_owned()));
+        let axis = if target.turned { 1 - target.axis } else { target.axis };
+        let channels = draft.constant(&target.weight)?.dims[axis];
+        let vector = |bias: &TensorProto| bias.is_float() && bias.dims == [channels];
+        if target.bias.as_ref().is_some_and(|bias| !draft.constant(bias).is_some_and(vector)) {
+            return Some(Err("the bias is not a constant with a number for each output".to_owned()));
         }
         Some(Ok(target))
     }
@@ -264,6 +235,29 @@ fn output_of(node: &NodeProto, draft: &Draft) -> String {
     alone.map_or(own, |relu| &relu.output[0]).clone()
 }
 
+/// The least scales of weights with which each bias is at most 2^30 steps.
+fn floors(bias: &[f32], input_scale: f32) -> Vec<f32> {
+    bias.iter().map(|value| value.abs() / input_scale / (1 << 30) as f32).collect()
+}
+
+/// Adds the bias in 32 bits, with the scales that sums of products have, and returns the names of both.
+fn put_bias(
+    work: &mut Work<'_>,
+    name: &str,
+    values: &[f32],
+    input_scale: f32,
+    scales: &[f32],
+) -> Result<[String; 2]> {
+    let scales: Vec<f32> = scales.iter().map(|of_weight| scale(of_weight * input_scale)).collect();
+    let step =
+        |(value, scale): (&f32, &f32)| (f64::from(*value) / f64::from(*scale)).round_ties_even() as i32;
+    let raw = values.iter().zip(&scales).flat_map(|both| step(both).to_le_bytes()).collect();
+    Ok([
+        work.draft.put(&format!("{name}_int32"), &[values.len()], data_type::INT32, raw)?,
+        work.draft.put_floats(&format!("{name}_scales"), &[scales.len()], &scales)?,
+    ])
+}
+
 /// Scale and zero point of unsigned bytes that hold the range.
 fn affine(range: Range) -> (f32, u8) {
     let step = scale((range.high - range.low) / 255.0);
@@ -274,6 +268,15 @@ fn affine(range: Range) -> (f32, u8) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn large_bias_of_tiny_weights_fits_32_bits() {
+        let floors = floors(&[1e6, 0.0], 1e-3);
+        let int8 = Format::SEVEN_BITS.quantize_above(&[1e-9, 0.64], &floors, 1);
+
+        assert!(1e6 / (int8.scales[0] * 1e-3) < i32::MAX as f32);
+        assert_eq!(int8.scales[1], 0.01);
+    }
 
     #[test]
     fn range_of_nothing_has_a_scale_that_divides() {

@@ -12,7 +12,10 @@ use super::linear::{Linear, Transposes, transpose, transposes};
 use super::work::{Pass, Work};
 use crate::Result;
 use crate::onnx::message::MICROSOFT;
-use crate::onnx::proto::{AttributeProto, NodeProto, attribute_type, data_type};
+use crate::onnx::proto::{AttributeProto, NodeProto, TensorProto, attribute_type, data_type};
+
+/// The `accuracy_level` of `MatMulNBits` that lets it turn inputs into blocks of 8 bits.
+const INT8_INPUTS: i64 = 4;
 
 /// The rewriting pass of both schemes.
 pub(super) struct Weights {
@@ -24,7 +27,7 @@ pub(super) struct Weights {
     /// Those of them that are also the weights of a product.
     tied: HashSet<String>,
     quantized: HashMap<(String, bool), Matrix>,
-    zero: Option<String>,
+    zeros: HashMap<i32, String>,
     one: Option<String>,
     /// What nodes of this scope made: inputs in 8 bits, transposed tables. Outer scopes first.
     made: Vec<HashMap<String, [String; 3]>>,
@@ -50,7 +53,7 @@ impl Weights {
             tables: HashSet::new(),
             tied: HashSet::new(),
             quantized: HashMap::new(),
-            zero: None,
+            zeros: HashMap::new(),
             one: None,
             made: vec![HashMap::new()],
         };
@@ -87,7 +90,7 @@ impl Weights {
         let bytes = if tied { self.transposed_table(work, &matrix, out) } else { matrix.bytes.clone() };
         let [quantized, scale, zero] = self.input(work, &linear.input, out);
         let mut inputs = vec![quantized.as_str(), &bytes, &zero];
-        let weight_zero = self.zero(work)?;
+        let weight_zero = self.zero(work, self.format)?;
         inputs.extend((!self.format.is_signed()).then_some(weight_zero.as_str()));
         let sums = work.draft.fresh(&format!("{}_sums", linear.output));
         out.push(NodeProto::new("MatMulInteger", &inputs, &[&sums]));
@@ -140,7 +143,7 @@ impl Weights {
             return Ok(matrix.clone());
         }
         let values = work.draft.floats(name)?;
-        let shape = work.draft.constant(name).and_then(|tensor| tensor.shape()).unwrap_or_default();
+        let shape = work.draft.constant(name).and_then(TensorProto::shape).unwrap_or_default();
         let format = if self.tied.contains(name) { self.format } else { self.format.wide() };
         let int8 = format.quantize(&values, shape[0], shape[1]);
         let bytes_after = (int8.bytes.len() + 4 * int8.scales.len()) as u64;
@@ -178,7 +181,7 @@ impl Weights {
         let (ids, output) = (&node.input[1], &node.output[0]);
         let [bytes, scales, numbers] =
             ["bytes", "scales", "numbers"].map(|part| work.draft.fresh(&format!("{output}_{part}")));
-        let (one, zero) = (self.one(work)?, self.zero(work)?);
+        let (one, zero) = (self.one(work)?, self.zero(work, self.format)?);
         out.push(NodeProto::new("Gather", &[&matrix.bytes, ids], &[&bytes]));
         out.push(NodeProto::new("Gather", &[&matrix.column, ids], &[&scales]));
         out.push(NodeProto::new("DequantizeLinear", &[&bytes, &one, &zero], &[&numbers]));
@@ -223,6 +226,7 @@ impl Weights {
                 .with_int("N", linear.outputs as i64)
                 .with_int("bits", 4)
                 .with_int("block_size", block as i64)
+                .with_int("accuracy_level", INT8_INPUTS)
         });
         out.extend(product);
         Ok(())
@@ -238,13 +242,13 @@ impl Weights {
             return Ok(());
         }
         let values = work.draft.floats(&node.input[1])?;
-        let int8 = self.format.quantize(&values, shape[0], values.len() / shape[0]);
+        let int8 = Format::UNSIGNED.quantize(&values, shape[0], values.len() / shape[0]);
         let base = node.input[1].clone();
         // One number for each output channel, to be spread over the picture.
         let mut channels = vec![1; shape.len() - 1];
         channels[0] = shape[0];
         let bytes_after = (int8.bytes.len() + 4 * int8.scales.len()) as u64;
-        let bytes = work.draft.put(&format!("{base}_int8"), &shape, self.format.data_type(), int8.bytes)?;
+        let bytes = work.draft.put(&format!("{base}_int8"), &shape, data_type::UINT8, int8.bytes)?;
         let scales = work.draft.put_floats(&format!("{base}_scales"), &channels, &int8.scales)?;
         let bias = match bias {
             Some(bias) => {
@@ -256,20 +260,21 @@ impl Weights {
         note(work, &node, &base, int8.error, bytes_after);
         let [quantized, scale, zero] = self.input(work, &node.input[0], out);
         let sums = work.draft.fresh(&format!("{}_sums", node.output[0]));
-        let weight_zero = self.zero(work)?;
+        let weight_zero = self.zero(work, Format::UNSIGNED)?;
         let convolution = NodeProto::new("ConvInteger", &[&quantized, &bytes, &zero, &weight_zero], &[&sums]);
         out.push(NodeProto { attribute: node.attribute, ..convolution });
         scaled(work, &sums, &scale, &scales, bias.as_deref(), &node.output[0], out);
         Ok(())
     }
 
-    /// The zero point of all weights.
-    fn zero(&mut self, work: &mut Work<'_>) -> Result<String> {
-        if let Some(name) = &self.zero {
+    /// The zero point of weights.
+    fn zero(&mut self, work: &mut Work<'_>, format: Format) -> Result<String> {
+        if let Some(name) = self.zeros.get(&format.data_type()) {
             return Ok(name.clone());
         }
-        let name = work.draft.put("weights_zero", &[], self.format.data_type(), vec![self.format.zero()])?;
-        Ok(self.zero.insert(name).clone())
+        let name = work.draft.put("weights_zero", &[], format.data_type(), vec![format.zero()])?;
+        self.zeros.insert(format.data_type(), name.clone());
+        Ok(name)
     }
 
     fn one(&mut self, work: &mut Work<'_>) -> Result<String> {
@@ -354,7 +359,7 @@ fn biased(
 }
 
 fn note(work: &mut Work<'_>, node: &NodeProto, tensor: &str, error: f64, bytes_after: u64) {
-    let bytes_before = work.draft.constant(tensor).and_then(|tensor| tensor.bytes()).unwrap_or(0);
+    let bytes_before = work.draft.constant(tensor).and_then(TensorProto::bytes).unwrap_or(0);
     work.done(QuantizedWeight {
         tensor: tensor.to_owned(),
         node: node.label().to_owned(),

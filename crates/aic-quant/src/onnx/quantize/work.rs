@@ -8,7 +8,7 @@ use regex::Regex;
 
 use super::{Left, Options, QuantizedWeight, Report};
 use crate::onnx::draft::Draft;
-use crate::onnx::proto::{NodeProto, TensorProto};
+use crate::onnx::proto::{GraphProto, NodeProto, TensorProto};
 use crate::{Progress, Result};
 
 /// Tensors with fewer numbers stay as they are: they weigh nothing, and are often more than weights.
@@ -73,7 +73,7 @@ impl<'a> Work<'a> {
                 pass.enter();
                 body.node = self.rewrite_nodes(pass, mem::take(&mut body.node))?;
                 pass.leave();
-                self.leave_body(&body.initializer);
+                self.leave_body(body);
             }
             pass.node(self, node, &mut out)?;
         }
@@ -135,11 +135,18 @@ impl<'a> Work<'a> {
         (self.progress)(Progress { done_bytes: self.done_bytes, total_bytes: self.total_bytes, tensor });
     }
 
-    fn leave_body(&mut self, initializers: &[TensorProto]) {
-        let weights = initializers.iter().filter(|tensor| Self::is_weight(tensor));
-        self.report.left.extend(weights.map(|tensor| Left {
-            node: tensor.label().to_owned(),
-            op: String::new(),
+    /// Notes the weights that a body has of its own.
+    fn leave_body(&mut self, body: &GraphProto) {
+        let constants = body.node.iter().filter(|node| node.is("Constant"));
+        let tensor = |node: &NodeProto| {
+            node.attribute("value").and_then(|value| value.t.as_deref()).is_some_and(Self::is_weight)
+        };
+        let held = constants.filter(|node| tensor(node));
+        let own = body.initializer.iter().filter(|tensor| Self::is_weight(tensor)).map(TensorProto::label);
+        let names: Vec<&str> = own.chain(held.map(NodeProto::label)).collect();
+        self.report.left.extend(names.into_iter().map(|name| Left {
+            node: name.to_owned(),
+            op: "Constant".to_owned(),
             reason: "the weights belong to a branch or loop body".to_owned(),
         }));
     }

@@ -157,6 +157,27 @@ def branch():
     save("branch", nodes, inputs, [value("y", ["n", 16])], [])
 
 
+def norm():
+    """A layer normalization in single steps, and operators whose axes were attributes."""
+    nodes = [
+        h.make_node("MatMul", ["x", "w1"], ["h"]),
+        h.make_node("ReduceMean", ["h"], ["mean"], axes=[-1]),
+        h.make_node("Sub", ["h", "mean"], ["centred"]),
+        h.make_node("Pow", ["centred", "two"], ["squares"]),
+        h.make_node("ReduceMean", ["squares"], ["variance"], axes=[-1]),
+        h.make_node("Add", ["variance", "epsilon"], ["safe"]),
+        h.make_node("Sqrt", ["safe"], ["deviation"]),
+        h.make_node("Div", ["centred", "deviation"], ["normal"]),
+        h.make_node("Unsqueeze", ["normal"], ["wide"], axes=[0]),
+        h.make_node("Squeeze", ["wide"], ["narrow"], axes=[0]),
+        h.make_node("Softmax", ["narrow"], ["p"], axis=-1),
+        h.make_node("MatMul", ["p", "w2"], ["y"]),
+    ]
+    weights = [inline("w1", 16, 16), inline("w2", 16, 16)]
+    weights += [nh.from_array(np.float32(2), "two"), nh.from_array(np.float32(1e-12), "epsilon")]
+    save("norm", nodes, [value("x", ["n", 16])], [value("y", ["n", 16])], weights, opset=11)
+
+
 def old():
     nodes = [h.make_node("MatMul", ["x", "w"], ["m"]), h.make_node("Softmax", ["m"], ["y"])]
     save("old", nodes, [value("x", ["n", 16])], [value("y", ["n", 16])], [inline("w", 16, 16)], opset=9, ir=4)
@@ -209,5 +230,5 @@ def everything():
         file.write(model.SerializeToString(deterministic=True))
 
 
-for make in (mlp, conv, attention, tied, branch, old, everything):
+for make in (mlp, conv, attention, tied, branch, old, norm, everything):
     make()

@@ -46,7 +46,7 @@ fn file_that_is_no_onnx_model_is_malformed() {
 fn any_byte_may_be_wrong_and_nothing_panics() {
     let model = Model::branch();
     let whole = fs::read(model.path()).unwrap();
-    for at in 0..whole.len() {
+    for at in (0..whole.len()).step_by(3) {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x55;
         fs::write(model.path(), bytes).unwrap();

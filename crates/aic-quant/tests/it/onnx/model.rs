@@ -48,6 +48,10 @@ impl Model {
         Self::golden("branch", 0)
     }
 
+    pub(super) fn norm() -> Self {
+        Self::golden("norm", 0)
+    }
+
     pub(super) fn attention() -> Self {
         Self::golden("attention", 4 * 64 * 64)
     }
@@ -76,6 +80,7 @@ impl Model {
         };
         match self.name {
             "mlp" => vec![numbers(&[5, 32])],
+            "norm" => vec![Tensor::new("x", &[3, 16], normal_of(seed, 48, 500.0))],
             "conv" => vec![numbers(&[2, 3, 12, 12])],
             "attention" => vec![numbers(&[2, 7, 64])],
             "branch" => vec![Tensor::new("flag", &[], vec![seed.is_multiple_of(2)]), numbers(&[3, 16])],
