@@ -12,8 +12,8 @@
 //! - [`distill`] trains a smaller model to answer as a larger one does, or a pruned one to recover.
 //! - [`footprint`] estimates the memory a model needs; [`DeviceMemory`] says how much there is.
 //!
-//! Everything but the file formats needs the feature `candle`, which is on by default. `onnx` runs ONNX models through the
-//! ONNX Runtime library and needs the feature of that name.
+//! Everything but the file formats needs the feature `candle`, which is on by default. `onnx` makes ONNX models smaller,
+//! runs them through the ONNX Runtime library, and needs the feature of that name.
 //!
 //! ```no_run
 //! # #[cfg(feature = "candle")]

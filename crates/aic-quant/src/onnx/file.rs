@@ -5,7 +5,7 @@ use std::path::Path;
 use prost::Message;
 
 use super::external::DataFiles;
-use super::proto::ModelProto;
+use super::proto::{GraphProto, ModelProto};
 use super::schema;
 use crate::{Error, Result};
 
@@ -43,8 +43,14 @@ fn decode(bytes: &[u8]) -> Result<ModelProto, schema::Problem> {
         ModelProto { ir_version: None, .. } => missing("version"),
         ModelProto { graph: None, .. } => missing("graph"),
         model if model.opset_import.is_empty() => missing("operator set"),
+        ModelProto { graph: Some(graph), .. } if !puts_out(graph) => missing("output for one of its nodes"),
         _ => Ok(model),
     }
+}
+
+/// Whether every node of the graph and its bodies has an output.
+fn puts_out(graph: &GraphProto) -> bool {
+    graph.node.iter().all(|node| !node.output.is_empty() && node.bodies().all(puts_out))
 }
 
 fn malformed(path: &Path, (offset, problem): schema::Problem) -> Error {

@@ -2,7 +2,7 @@
 //!
 //! A node computes in half floats if its operator is one that is known to bear it, and if the types of all it reads are
 //! known. All others keep 32 bits: those the standard forbids halves, those whose sums of squares or powers outgrow 65504,
-//! and those of unknown domains. Every value exists in the type of the node that makes it; a `Cast` stands where a node of
+//! those of unknown domains, and those with a constant that is larger than half floats go. Every value exists in the type of the node that makes it; a `Cast` stands where a node of
 //! the other type reads it, once for all such nodes. Values between two nodes that keep 32 bits are never rounded.
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use super::QuantizedWeight;
 use super::int8::relative;
 use super::work::{Pass, Work};
 use crate::Result;
-use crate::onnx::proto::{GraphProto, NodeProto, TypeValue, ValueInfoProto, data_type};
+use crate::onnx::proto::{GraphProto, NodeProto, TensorProto, TypeValue, ValueInfoProto, data_type};
 
 /// Operators that compute as well in half floats. Normalizations and softmax sum in 32 bits within.
 const HALVES: [&str; 50] = [
@@ -69,8 +69,9 @@ const HALVES: [&str; 50] = [
     "GroupNormalization",
 ];
 /// Operators that keep 32 bits and put out the type they read.
-const SAME: [&str; 24] = [
+const SAME: [&str; 30] = [
     "Ceil",
+    "Cos",
     "CumSum",
     "Exp",
     "Floor",
@@ -80,6 +81,7 @@ const SAME: [&str; 24] = [
     "Min",
     "Mod",
     "Pow",
+    "RMSNormalization",
     "Reciprocal",
     "ReduceL1",
     "ReduceL2",
@@ -88,13 +90,20 @@ const SAME: [&str; 24] = [
     "ReduceMin",
     "ReduceSum",
     "ReduceSumSquare",
-    "RMSNormalization",
+    "Resize",
     "Round",
+    "ScatterND",
+    "SimplifiedLayerNormalization",
+    "Sin",
     "Softplus",
     "Sqrt",
     "Sum",
-    "SimplifiedLayerNormalization",
+    "TopK",
+    "Trilu",
 ];
+
+/// Numbers from here on are taken for infinity.
+const AS_GOOD_AS_INFINITE: f32 = 1e30;
 
 /// The type of a value, as far as this matters.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -113,6 +122,8 @@ pub(super) struct Float16 {
     types: HashMap<String, Type>,
     /// The name a value has in the type that is not its own.
     casts: HashMap<String, String>,
+    /// Constants that were looked at, and whether half floats hold them.
+    fitting: HashMap<String, bool>,
     /// Depth of bodies, within which everything keeps 32 bits.
     bodies: usize,
 }
@@ -197,12 +208,34 @@ impl Float16 {
     }
 
     /// Whether the node may compute in half floats, and has floats to compute with.
-    fn bears_halves(&self, work: &Work<'_>, node: &NodeProto) -> bool {
+    fn bears_halves(&mut self, work: &mut Work<'_>, node: &NodeProto) -> Result<bool> {
         let kinds: Option<Vec<Type>> = node.input.iter().map(|name| self.input_kind(work, name)).collect();
         let floats = kinds.is_some_and(|kinds| kinds.iter().any(|kind| *kind != Type::Other));
         let known_outputs = node.is("Split") || node.output.iter().skip(1).all(String::is_empty);
         let main = self.bodies == 0 && !work.is_excluded(node);
-        main && floats && known_outputs && node.is_standard() && HALVES.contains(&node.op())
+        if !(main && floats && known_outputs && node.is_standard() && HALVES.contains(&node.op())) {
+            return Ok(false);
+        }
+        for name in &node.input {
+            if !self.fits_constant(work, name)? {
+                work.left(node, "a constant is larger than half floats go");
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether half floats hold the constant, if the name is that of one.
+    fn fits_constant(&mut self, work: &mut Work<'_>, name: &str) -> Result<bool> {
+        if !work.draft.constant(name).is_some_and(TensorProto::is_float) {
+            return Ok(true);
+        }
+        if let Some(fits) = self.fitting.get(name) {
+            return Ok(*fits);
+        }
+        let fits = fits(&work.draft.any_floats(name)?);
+        self.fitting.insert(name.to_owned(), fits);
+        Ok(fits)
     }
 
     /// The name of the value in half floats.
@@ -273,7 +306,8 @@ impl Float16 {
                 self.declare(output, kind);
             }
         }
-        if work.has_weights(&node) {
+        let told = work.report.left.last().is_some_and(|left| left.node == node.label());
+        if work.has_weights(&node) && !told {
             work.left(&node, "the operator computes in 32 bits");
         }
         out.push(node);
@@ -317,7 +351,7 @@ impl Pass for Float16 {
     fn node(&mut self, work: &mut Work<'_>, node: NodeProto, out: &mut Vec<NodeProto>) -> Result<()> {
         if self.bodies > 0 {
             out.push(node);
-        } else if self.bears_halves(work, &node) {
+        } else if self.bears_halves(work, &node)? {
             self.halve(work, node, out)?;
         } else {
             self.keep(work, node, out);
@@ -367,6 +401,12 @@ impl Halves {
     }
 }
 
+/// Whether numbers stay what they mean in half floats: they are small enough, or so large that they stand for no limit at
+/// all, as in masks that are added before a softmax.
+fn fits(values: &[f32]) -> bool {
+    values.iter().all(|value| value.abs() <= f32::from(f16::MAX) || value.abs() >= AS_GOOD_AS_INFINITE)
+}
+
 fn cast(from: &str, to: &str, kind: Type) -> NodeProto {
     let kind = if kind == Type::Half { data_type::FLOAT16 } else { data_type::FLOAT };
     NodeProto::new("Cast", &[from], &[to]).with_int("to", kind.into())
@@ -412,7 +452,10 @@ mod tests {
 
     #[test]
     fn what_half_floats_cannot_hold_is_clamped_counted_or_kept_from_vanishing() {
-        let halves = Halves::of(&[1e6, -1e6, f32::NEG_INFINITY, 1.0]);
+        assert!(fits(&[65504.0, f32::MIN, f32::INFINITY]));
+        assert!(!fits(&[0.0, -65505.0]));
+
+        let halves = Halves::of(&[1e30, -1e30, f32::NEG_INFINITY, 1.0]);
         assert_eq!(halves.values, [f16::MAX, f16::MIN, f16::NEG_INFINITY, f16::ONE]);
         assert_eq!(halves.clamped, 2);
 

@@ -31,7 +31,8 @@ use crate::{Progress, Result};
 /// Inputs and outputs keep their names, and but for [`Options::keep_io_types`] their types. Nodes that stay as they are are
 /// in [`Report::left`] with the reason. A model that comes with external data gets an external data file of its own,
 /// named after `output` and a hash of its content; such data is read and written one tensor at a time. Both files appear
-/// only when complete. External data outside the model's folder is refused.
+/// only when complete, and a data file that an older `output` named is not removed. External data outside the model's
+/// folder is refused.
 ///
 /// Branches and loop bodies are rewritten where their weights belong to the main graph, except by
 /// [`Scheme::StaticInt8`] and [`Scheme::Float16`], which leave them. Bodies of the model's own functions stay.

@@ -32,7 +32,8 @@ pub struct QuantizedWeight {
     pub bytes_before: u64,
     /// Bytes after, scales included.
     pub bytes_after: u64,
-    /// Numbers beyond ±65504, which half floats cannot hold and which became ±65504.
+    /// Numbers beyond ±1e30, such as masks have, which became ±65504 in half floats. A node with a constant between these
+    /// keeps 32 bits.
     pub clamped: u64,
 }
 

@@ -26,7 +26,9 @@ pub(super) struct Weights {
     tables: HashSet<String>,
     /// Those of them that are also the weights of a product.
     tied: HashSet<String>,
-    quantized: HashMap<(String, bool), Matrix>,
+    /// Weights of products; a table that is read as one, too, may be here a second time.
+    matrices: HashMap<(String, bool), Matrix>,
+    rows: HashMap<String, Matrix>,
     zeros: HashMap<i32, String>,
     one: Option<String>,
     /// What nodes of this scope made: inputs in 8 bits, transposed tables. Outer scopes first.
@@ -52,7 +54,8 @@ impl Weights {
             transposes,
             tables: HashSet::new(),
             tied: HashSet::new(),
-            quantized: HashMap::new(),
+            matrices: HashMap::new(),
+            rows: HashMap::new(),
             zeros: HashMap::new(),
             one: None,
             made: vec![HashMap::new()],
@@ -112,7 +115,7 @@ impl Weights {
 
     fn matrix(&mut self, work: &mut Work<'_>, node: &NodeProto, linear: &Linear) -> Result<Matrix> {
         let key = (linear.weight.clone(), linear.transposed);
-        if let Some(matrix) = self.quantized.get(&key).filter(|_| linear.alpha == 1.0) {
+        if let Some(matrix) = self.matrices.get(&key).filter(|_| linear.alpha == 1.0) {
             return Ok(matrix.clone());
         }
         let values = work.draft.floats(&linear.weight)?;
@@ -131,15 +134,14 @@ impl Weights {
         note(work, node, base, int8.error, bytes_after);
         let matrix = Matrix { bytes, scales, column: String::new() };
         if linear.alpha == 1.0 {
-            self.quantized.insert(key, matrix.clone());
+            self.matrices.insert(key, matrix.clone());
         }
         Ok(matrix)
     }
 
     /// A table in 8 bits, one scale for each row.
     fn table(&mut self, work: &mut Work<'_>, node: &NodeProto, name: &str) -> Result<Matrix> {
-        let key = (name.to_owned(), true);
-        if let Some(matrix) = self.quantized.get(&key).filter(|matrix| !matrix.column.is_empty()) {
+        if let Some(matrix) = self.rows.get(name) {
             return Ok(matrix.clone());
         }
         let values = work.draft.floats(name)?;
@@ -153,7 +155,7 @@ impl Weights {
             scales: work.draft.put_floats(&format!("{name}_scales"), &[shape[0]], &int8.scales)?,
         };
         note(work, node, name, int8.error, bytes_after);
-        self.quantized.insert(key, matrix.clone());
+        self.rows.insert(name.to_owned(), matrix.clone());
         Ok(matrix)
     }
 
