@@ -126,7 +126,7 @@ impl Draft {
             return Err(Error::tensor(name, problem));
         }
         let values = match (tensor.is_external(), &tensor.raw_data) {
-            (true, _) => from_bytes(&self.data.read(tensor)?),
+            (true, _) => self.data.floats(tensor)?,
             (false, Some(raw)) => from_bytes(raw),
             (false, None) => tensor.float_data.clone(),
         };
