@@ -26,7 +26,7 @@ pub use info::ModelInfo;
 pub use model::Model;
 pub(crate) use observer::Observer;
 pub use options::{GenerateOptions, ModelOptions};
-pub(crate) use qtensor::{compute, ggml, multiplies, qtensor};
+pub(crate) use qtensor::{compute, multiplies, qtensor};
 pub(crate) use rope::{Angles, Rope};
 pub use score::Score;
 pub(crate) use weights::{EMBEDDING, Weights};
