@@ -33,7 +33,7 @@ struct Command {
     run: fn(&[String]) -> Result<ExitCode>,
 }
 
-const COMMANDS: [Command; 6] = [
+const COMMANDS: [Command; 7] = [
     Command {
         name: "test",
         about: "install what the tests need, start real servers, run all tests",
@@ -58,6 +58,12 @@ const COMMANDS: [Command; 6] = [
         about: "train the small demonstration model again",
         help: demo::HELP,
         run: demo::run,
+    },
+    Command {
+        name: "quantizations",
+        about: "measure the demonstration model in every type, for docs/quantization.md",
+        help: demo::QUANTIZATIONS_HELP,
+        run: demo::quantizations,
     },
     Command {
         name: "picture",

@@ -113,3 +113,8 @@ pub static DEMO_MODEL: &[u8] = include_bytes!("../models/aic-demo-f16.gguf");
 #[cfg(all(doctest, feature = "full", feature = "redis"))]
 #[doc = include_str!("../../../docs/cache.md")]
 mod cache_tour {}
+
+/// The tour in docs/quantization.md: its programs are compiled.
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../../../docs/quantization.md")]
+mod quantization_tour {}

@@ -8,6 +8,7 @@ mod export;
 mod network;
 mod ops;
 mod optimizer;
+mod quantizations;
 mod rehearsal;
 mod report;
 mod tokenizer;
@@ -50,6 +51,9 @@ struct Args {
     /// Only examines this GGUF file, and prints its wrong answers too.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["steps", "out"])]
     check: Option<PathBuf>,
+    /// Only measures the model in every type, and puts the table into docs/quantization.md.
+    #[arg(long)]
+    quantizations: bool,
     /// Only prints this many training texts.
     #[arg(long, value_name = "COUNT")]
     texts: Option<usize>,
@@ -61,6 +65,8 @@ fn main() -> Result<ExitCode> {
         print_texts(count, args.seed);
     } else if let Some(file) = &args.check {
         check(file, args.seed)?;
+    } else if args.quantizations {
+        quantizations::write(args.seed)?;
     } else if let Some(code) = environment::again_with_settings()? {
         return Ok(code);
     } else {

@@ -135,11 +135,11 @@ impl Encoder {
     }
 }
 
-fn question(example: &Example) -> String {
+pub(crate) fn question(example: &Example) -> String {
     format!("{USER}{}{END}{ASSISTANT}", example.prompt)
 }
 
-fn answer(example: &Example) -> String {
+pub(crate) fn answer(example: &Example) -> String {
     format!("{}{END}", example.answer)
 }
 

@@ -28,7 +28,7 @@ const UNITS: &[(&str, f64)] = &[
 
 impl Budget {
     /// The budget in bytes for the tensors of `source`.
-    pub(super) fn bytes(self, source: &dyn TensorSource) -> u64 {
+    pub fn bytes(self, source: &dyn TensorSource) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes,
             Self::BitsPerWeight(bits) => {
