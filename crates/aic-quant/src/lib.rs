@@ -10,6 +10,7 @@
 //! - [`inspect`] says what a model file is and holds, [`open`] opens it for reading; [`gguf`] and [`safetensors`] read (and write) model files; [`encode`] and [`decode`] convert tensors between the
 //!   number formats that [`DType`] names.
 //! - [`distill`] trains a smaller model to answer as a larger one does, or a pruned one to recover.
+//! - [`gate`] says whether a smaller model may take the place of the one it was made of.
 //! - [`footprint`] estimates the memory a model needs; [`DeviceMemory`] says how much there is.
 //!
 //! Everything but the file formats needs the feature `candle`, which is on by default. `onnx` makes ONNX models smaller,
@@ -73,6 +74,7 @@ mod dtype;
 #[cfg(feature = "candle")]
 mod engine;
 mod error;
+pub mod gate;
 pub mod gguf;
 mod huggingface;
 mod importance;
@@ -114,8 +116,7 @@ pub use importance::{Importance, Provenance};
 pub use inspect::{Inspection, ModelFile, Quantization, TokenizerSummary, TypeUse, inspect};
 pub use memory::{DeviceMemory, Memory, SystemMemory, fits};
 #[cfg(feature = "candle")]
-pub use mix::mean_kl;
-pub use mix::{Budget, Front, FrontPoint, Mix, Mixed};
+pub use mix::{Budget, Front, FrontPoint, Mix, Mixed, mean_kl};
 pub use open::open;
 pub use progress::Progress;
 pub use quantize::{Quantizer, Report, Substitution, TensorReport, TypeShare};
