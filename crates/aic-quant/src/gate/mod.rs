@@ -61,6 +61,7 @@ mod slabs;
 mod structure;
 #[cfg(feature = "candle")]
 mod text;
+mod trial;
 mod verdict;
 
 pub use behaviour::{Behaviour, Lost};

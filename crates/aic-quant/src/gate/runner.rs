@@ -4,12 +4,11 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::comparison::{measure, sketch};
-use super::limits::LIMITS;
 use super::reference::{Fingerprint, Reference};
 use super::reference_file::FEWEST_KEPT;
-use super::schedule::Schedule;
 use super::sketch::Sketch;
 use super::text::Text;
+use super::trial::Trial;
 use super::{Behaviour, Kinship, Limits, Measures, Probe, Progress, Report, Verdict, structure};
 use crate::{Error, FinishReason, GenerateOptions, Message, Model, ModelOptions, Result, TensorSource};
 
@@ -230,32 +229,24 @@ impl Gate {
         sketches: impl Fn(usize) -> Result<Cow<'a, [Sketch]>>,
     ) -> Result<Report> {
         let planned = text.windows();
-        let schedule = Schedule::new(planned, text.scored());
-        let alpha = schedule.alpha(self.confidence, LIMITS);
-        let mut positions = Vec::new();
-        for index in 0..planned {
-            match measure(candidate, text, index, &sketches(index)?)? {
-                Ok(measures) => positions.extend(measures),
+        let mut trial = Trial::new(self.limits, (planned, text.scored()), self.confidence, self.seed);
+        let mut index = 0;
+        loop {
+            let window = match measure(candidate, text, index, &sketches(index)?)? {
+                Ok(window) => window,
                 Err(bad) => return Ok(self.report(Verdict::fail(bad.reason()), (index, planned), None)),
+            };
+            index += 1;
+            let decision = trial.add(window);
+            let broken_off = self.tell((index, planned), 0).is_break();
+            if let Some((verdict, measures)) = decision {
+                return Ok(self.report(verdict, (index, planned), measures));
             }
-            let windows = (index + 1, planned);
-            let stopped = self.tell(windows, 0).is_break();
-            if !(stopped || schedule.looks_at(index + 1)) {
-                continue;
-            }
-            let measures = Measures::new(&positions, alpha, self.seed);
-            if stopped {
+            if broken_off {
                 let verdict = Verdict::inconclusive("the comparison was broken off");
-                return Ok(self.report(verdict, windows, measures));
-            }
-            let verdict = measures.as_ref().map(|measures| measures.judge(&self.limits));
-            let decided = matches!(verdict, Some(Verdict::Pass | Verdict::Fail { .. }));
-            if decided || index + 1 == planned {
-                let verdict = verdict.unwrap_or_else(|| too_short(positions.len()));
-                return Ok(self.report(verdict, windows, measures));
+                return Ok(self.report(verdict, (index, planned), trial.measures()));
             }
         }
-        Ok(self.report(too_short(0), (planned, planned), None))
     }
 
     /// Puts the probes to both models and adds how they did to `report`.
@@ -356,11 +347,4 @@ fn other_token(at: usize) -> String {
 fn other_vocabulary(vocabulary: usize, candidate: &Model) -> Option<String> {
     let theirs = candidate.info().vocabulary;
     (theirs != vocabulary).then(|| format!("it knows {theirs} tokens and the reference {vocabulary}"))
-}
-
-fn too_short(positions: usize) -> Verdict {
-    let fewest = super::bootstrap::FEWEST_POSITIONS;
-    Verdict::inconclusive(format!(
-        "the text has {positions} positions to score, and an interval needs {fewest}"
-    ))
 }

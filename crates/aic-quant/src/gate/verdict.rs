@@ -6,7 +6,7 @@ use super::Estimate;
 
 /// Whether the candidate may take the reference's place.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "verdict", rename_all = "snake_case")]
+#[serde(tag = "outcome", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Verdict {
     /// Every interval lies within its limit.
@@ -97,7 +97,7 @@ fn more(what: &str, estimate: Estimate, limit: f64, (sample, unit): (usize, &str
     let half =
         if estimate.value <= limit { estimate.high - estimate.value } else { estimate.value - estimate.low };
     let factor = (half / (estimate.value - limit)).powi(2);
-    if factor.is_finite() && factor < 100.0 {
+    if factor.is_finite() && factor < 20.0 {
         let wanted = (sample as f64 * factor * 1.2).ceil();
         format!("{doubt}; about {wanted} {unit} would tell")
     } else {

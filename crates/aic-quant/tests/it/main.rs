@@ -14,6 +14,8 @@ mod environment;
 #[path = "../fixtures/gguf.rs"]
 mod fixtures;
 mod generated;
+#[cfg(feature = "candle")]
+mod gate;
 mod gguf_bad;
 mod gguf_round_trip;
 mod gguf_split;
