@@ -36,6 +36,8 @@ pub use brake::{Pressure, Readings, SystemPressure, Thresholds};
 pub use control::Control;
 pub use event::{Event, Happening};
 pub use job::{Job, JobId, Priority};
+#[cfg(feature = "candle")]
+pub use runner::Gated;
 pub use runner::{Outcome, Quantizing, Runner};
 pub use state::{Entry, Status};
 
@@ -146,9 +148,9 @@ impl Queue {
     /// [`Error::Io`] if the queue's file cannot be written.
     pub fn cancel(&self, id: &JobId) -> Result<bool> {
         self.shared.change(|inner| {
-            match inner.state.get(id).map(|entry| (&entry.status, entry.job.target.clone())) {
-                Some((Status::Waiting, target)) => {
-                    quantize::discard(&target);
+            match inner.state.get(id).map(|entry| (&entry.status, entry.job.clone())) {
+                Some((Status::Waiting, job)) => {
+                    self.shared.discard(&job);
                     inner.finish(id, Status::Cancelled);
                 }
                 Some((Status::Running, _)) => inner.cancelled = true,
@@ -327,6 +329,11 @@ impl Shared {
         inner
     }
 
+    fn discard(&self, job: &Job) {
+        quantize::discard(&job.target);
+        self.runner.discard(job);
+    }
+
     fn ended(&self, id: &JobId, job: &Job, outcome: Result<Outcome>) {
         let mut inner = self.lock();
         let cancelled = mem::take(&mut inner.cancelled);
@@ -338,7 +345,7 @@ impl Shared {
             }
             Ok(Outcome::Rejected { reason }) => inner.finish(id, Status::Rejected { reason }),
             Err(Error::Stopped { .. }) if cancelled => {
-                quantize::discard(&job.target);
+                self.discard(job);
                 inner.finish(id, Status::Cancelled);
             }
             // It gave way, or the queue is closing.

@@ -1,7 +1,18 @@
+#[cfg(feature = "candle")]
+use std::fs;
+use std::path::Path;
+#[cfg(feature = "candle")]
+use std::path::PathBuf;
 use std::thread;
 
 use super::{Control, Job};
-use crate::{Importance, Quantizer, Result, open};
+#[cfg(feature = "candle")]
+use crate::gate::Gate;
+#[cfg(feature = "candle")]
+use crate::replacement::sync_folder;
+#[cfg(feature = "candle")]
+use crate::{Error, ModelOptions, quantize};
+use crate::{Importance, Quantizer, Result, TensorSource, open};
 
 /// A door: who does the jobs of a queue.
 ///
@@ -13,6 +24,10 @@ pub trait Runner: Send + Sync + 'static {
     /// # Errors
     /// [`Error::Stopped`](crate::Error::Stopped) if it was told to stop; anything else ends the job as failed.
     fn run(&self, job: &Job, control: &mut Control<'_>) -> Result<Outcome>;
+
+    /// Takes away what is left of a job that was cancelled, besides what a [`Quantizer`] leaves at the target. Defaults to
+    /// nothing.
+    fn discard(&self, _job: &Job) {}
 }
 
 /// What came of a job.
@@ -48,13 +63,77 @@ impl Default for Quantizing {
 impl Runner for Quantizing {
     fn run(&self, job: &Job, control: &mut Control<'_>) -> Result<Outcome> {
         let source = open(&job.source)?;
-        let importance = job.importance.as_deref().map(Importance::open).transpose()?;
-        let plan = job.recipe.plan(source.as_ref(), importance.as_ref())?;
-        let mut quantizer = Quantizer::new(&plan).threads(self.threads).resumable();
-        if let Some(importance) = &importance {
-            quantizer = quantizer.importance(importance);
-        }
-        let report = quantizer.run(source.as_ref(), &job.target, |progress| control.progress(progress))?;
-        Ok(Outcome::Accepted { bytes_before: report.bytes_before, bytes_after: report.bytes_after })
+        let (bytes_before, bytes_after) = make(job, source.as_ref(), &job.target, self.threads, control)?;
+        Ok(Outcome::Accepted { bytes_before, bytes_after })
     }
+}
+
+/// Quantizes, and accepts what passes the quality gate: the target appears only then.
+#[cfg(feature = "candle")]
+#[derive(Clone, Debug)]
+pub struct Gated {
+    /// What the result is judged by.
+    pub gate: Gate,
+    /// Threads to work on, at least 1.
+    pub threads: usize,
+}
+
+#[cfg(feature = "candle")]
+impl Gated {
+    /// Judges by `gate`, and works on one thread for each core.
+    pub fn new(gate: Gate) -> Self {
+        Self { gate, threads: Quantizing::default().threads }
+    }
+}
+
+#[cfg(feature = "candle")]
+impl Runner for Gated {
+    fn run(&self, job: &Job, control: &mut Control<'_>) -> Result<Outcome> {
+        let source = open(&job.source)?;
+        let candidate = candidate(&job.target);
+        let (bytes_before, bytes_after) = make(job, source.as_ref(), &candidate, self.threads, control)?;
+        let made = open(&candidate)?;
+        let report = self.gate.judge(source.as_ref(), made.as_ref(), &ModelOptions::new())?;
+        drop(made);
+        if report.verdict.is_pass() {
+            fs::rename(&candidate, &job.target).map_err(Error::io("rename to", &job.target))?;
+            sync_folder(&job.target)?;
+            return Ok(Outcome::Accepted { bytes_before, bytes_after });
+        }
+        fs::remove_file(&candidate).map_err(Error::io("remove", &candidate))?;
+        Ok(Outcome::Rejected { reason: report.verdict.to_string() })
+    }
+
+    fn discard(&self, job: &Job) {
+        let candidate = candidate(&job.target);
+        quantize::discard(&candidate);
+        // It may not have been written yet.
+        fs::remove_file(candidate).ok();
+    }
+}
+
+/// Where a result waits for its verdict.
+#[cfg(feature = "candle")]
+fn candidate(target: &Path) -> PathBuf {
+    let mut name = target.file_name().unwrap_or_default().to_owned();
+    name.push(".candidate");
+    target.with_file_name(name)
+}
+
+/// Makes the job's model at `target`; returns the bytes before and after.
+fn make(
+    job: &Job,
+    source: &dyn TensorSource,
+    target: &Path,
+    threads: usize,
+    control: &mut Control<'_>,
+) -> Result<(u64, u64)> {
+    let importance = job.importance.as_deref().map(Importance::open).transpose()?;
+    let plan = job.recipe.plan(source, importance.as_ref())?;
+    let mut quantizer = Quantizer::new(&plan).threads(threads).resumable();
+    if let Some(importance) = &importance {
+        quantizer = quantizer.importance(importance);
+    }
+    let report = quantizer.run(source, target, |progress| control.progress(progress))?;
+    Ok((report.bytes_before, report.bytes_after))
 }

@@ -13,9 +13,9 @@ mod distill;
 mod environment;
 #[path = "../fixtures/gguf.rs"]
 mod fixtures;
-mod generated;
 #[cfg(feature = "candle")]
 mod gate;
+mod generated;
 mod gguf_bad;
 mod gguf_round_trip;
 mod gguf_split;

@@ -275,3 +275,46 @@ fn job_that_panics_is_a_failed_job_and_the_queue_goes_on() {
     assert!(matches!(ended(&events), Status::Failed { reason } if reason.contains("panicked")));
     assert_eq!(ended(&events), Status::Rejected { reason: "worse".to_owned() });
 }
+
+#[cfg(feature = "candle")]
+mod gated {
+    use aic_quant::gate::{Gate, Limits};
+    use aic_quant::queue::Gated;
+
+    use super::*;
+
+    const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../aic/models/aic-demo-f16.gguf");
+
+    /// A text of what the model was trained on, a few times over.
+    fn text() -> String {
+        let turn = "<|user|>What is the capital of Portugal?<|end|><|assistant|>The capital of Portugal is Lisbon.<|end|>\
+                    <|user|>14 + 7<|end|><|assistant|>14 + 7 = 21<|end|>";
+        turn.repeat(30)
+    }
+
+    #[test]
+    fn only_a_result_that_passes_the_gate_takes_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let gate = Gate::new(text()).window(256).limits(Limits::balanced());
+        let queue = open(folder.path(), Arc::new(Gated::new(gate)), &Arc::default());
+        let events = queue.events();
+        let submit = |name: &str| {
+            let job = Job::new(MODEL, folder.path().join(name), name.parse().unwrap());
+            queue.submit(job, Priority::Normal).unwrap();
+        };
+
+        submit("q8_0");
+        assert!(matches!(ended(&events), Status::Accepted { .. }));
+        submit("q2_k");
+        let Status::Rejected { reason } = ended(&events) else {
+            panic!("two bits are too few for this model")
+        };
+
+        assert!(reason.contains("KL") || reason.contains("divergence"), "{reason}");
+        let names: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        assert!(names.contains(&"q8_0".to_owned()) && names.len() == 2, "{names:?}");
+    }
+}
