@@ -41,7 +41,8 @@ enum Level {
 
 pub(crate) fn run(arguments: &Arguments) -> Done {
     let path = arguments.text.display();
-    let text = fs::read_to_string(&arguments.text).map_err(|error| format!("cannot read `{path}`: {error}"))?;
+    let text =
+        fs::read_to_string(&arguments.text).map_err(|error| format!("cannot read `{path}`: {error}"))?;
     let limits = match arguments.level {
         Level::NearLossless => Limits::near_lossless(),
         Level::Balanced => Limits::balanced(),
@@ -50,8 +51,8 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
     let bar = show::step_bar(arguments.json, "windows");
     let told = bar.clone();
     let gate = Gate::new(text).limits(limits).on_progress(move |progress| {
-        told.set_length(progress.total_windows as u64);
-        told.set_position(progress.done_windows as u64);
+        told.set_length(progress.windows_planned as u64);
+        told.set_position(progress.windows as u64);
         ControlFlow::Continue(())
     });
     let (reference, candidate) = (open(&arguments.reference)?, open(&arguments.candidate)?);

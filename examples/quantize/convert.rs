@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use aic::quant::{
-    Budget, Importance, Mix, Model, ModelOptions, Plan, Progress, Quantizer, Recipe, Report, TensorSource, mean_kl,
-    open,
+    Budget, Importance, Mix, Model, ModelOptions, Plan, Progress, Quantizer, Recipe, Report, TensorSource,
+    mean_kl, open,
 };
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -64,7 +64,11 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
     let report = quantizer.run(source.as_ref(), &arguments.output, |progress| advance(&bar, progress));
     bar.finish_and_clear();
     let report = report?;
-    if arguments.json { println!("{}", as_json(&report)) } else { print(&report) }
+    if arguments.json {
+        println!("{}", as_json(&report));
+    } else {
+        print(&report);
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -77,7 +81,7 @@ fn plan(
     let Some(budget) = arguments.budget else {
         return Ok(wanted.ok_or("--to or --budget is needed")?);
     };
-    if let Some(plan) = wanted.filter(|plan| plan.bytes() <= budget.bytes(plan.parameters())) {
+    if let Some(plan) = wanted.filter(|plan| plan.bytes() <= budget.bytes(source)) {
         return Ok(plan);
     }
     let bar = show::byte_bar(arguments.json);
@@ -96,7 +100,8 @@ fn plan(
 }
 
 fn tokens(model: &Model, text: &PathBuf) -> Result<Vec<u32>, Box<dyn std::error::Error>> {
-    let text = fs::read_to_string(text).map_err(|error| format!("cannot read `{}`: {error}", text.display()))?;
+    let text =
+        fs::read_to_string(text).map_err(|error| format!("cannot read `{}`: {error}", text.display()))?;
     let mut tokens = model.tokenize(&text)?;
     tokens.truncate(MEASURED_TOKENS.min(model.max_context()));
     Ok(tokens)
@@ -129,7 +134,10 @@ fn print(report: &Report) {
     }
     for tensor in report.substitutions() {
         if let Some(substitution) = tensor.substitution {
-            println!("{} is {}, not {}: {}", tensor.name, tensor.to, substitution.wanted, substitution.reason);
+            println!(
+                "{} is {}, not {}: {}",
+                tensor.name, tensor.to, substitution.wanted, substitution.reason
+            );
         }
     }
 }

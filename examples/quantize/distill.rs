@@ -31,7 +31,8 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Done {
     let path = arguments.text.display();
-    let text = fs::read_to_string(&arguments.text).map_err(|error| format!("cannot read `{path}`: {error}"))?;
+    let text =
+        fs::read_to_string(&arguments.text).map_err(|error| format!("cannot read `{path}`: {error}"))?;
     let teacher = open(&arguments.teacher)?;
     let student = arguments.student.as_deref().map(open).transpose()?;
     let checkpoint = arguments.output.with_extension("checkpoint");

@@ -28,7 +28,8 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
 
 /// The importance matrix of `model` over a text, with a bar.
 pub(crate) fn calibrate(model: &Model, text: &Path) -> Result<Importance, Box<dyn std::error::Error>> {
-    let content = fs::read_to_string(text).map_err(|error| format!("cannot read `{}`: {error}", text.display()))?;
+    let content =
+        fs::read_to_string(text).map_err(|error| format!("cannot read `{}`: {error}", text.display()))?;
     let tokens = model.tokenize(&content)?;
     let mut importance = Importance::new();
     let bar = show::step_bar(false, "windows");

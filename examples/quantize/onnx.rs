@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
         To::Int4 => Scheme::Int4,
         To::Fp16 => Scheme::Float16,
     };
-    let options = arguments.exclude.iter().fold(Options::default(), |options, pattern| options.exclude(pattern));
+    let options = arguments.exclude.iter().fold(Options::default(), Options::exclude);
     let bar = show::byte_bar(false);
     let report = onnx::quantize(&arguments.input, &arguments.output, &scheme, &options, |progress| {
         bar.set_length(progress.total_bytes);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use aic::quant::prune::{Method, Pattern, Pruned, Saliency};
-use aic::quant::{Calibration, Model, ModelOptions, Plan, Quantizer, TensorSource, open};
+use aic::quant::{Calibration, ModelOptions, Plan, Quantizer, TensorSource, open};
 use clap::{ArgGroup, ValueEnum};
 
 use crate::{Done, imatrix, show};
@@ -51,21 +51,28 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
     let importance = match (arguments.by, text) {
         (By::Magnitude, _) => None,
         (By::Wanda, None) => return Err("--by wanda needs --text".into()),
-        (By::Wanda, Some(text)) => Some(imatrix::calibrate(&ModelOptions::new().load(source.as_ref())?, text)?),
+        (By::Wanda, Some(text)) => {
+            Some(imatrix::calibrate(&ModelOptions::new().load(source.as_ref())?, text)?)
+        }
     };
     let saliency = importance.as_ref().map_or(Saliency::Magnitude, Saliency::Wanda);
     let method = method(arguments, source.as_ref(), saliency)?;
     let pruned = Pruned::new(source.as_ref(), &method)?;
     println!("{}", pruned.report()?);
     let bar = show::byte_bar(false);
-    Quantizer::new(&Plan::keep(&pruned)).run(&pruned, &arguments.output, |progress| {
+    let plan = Plan::keep(&pruned)?;
+    Quantizer::new(&plan).run(&pruned, &arguments.output, |progress| {
         bar.set_length(progress.total_bytes);
         bar.set_position(progress.done_bytes);
         ControlFlow::Continue(())
     })?;
     bar.finish_and_clear();
     println!("{} is {}", arguments.output.display(), show::size(show::file_bytes(&arguments.output)));
-    println!("measure what was lost: quantize compare {} {} --text FILE", arguments.input.display(), arguments.output.display());
+    println!(
+        "measure what was lost: quantize compare {} {} --text FILE",
+        arguments.input.display(),
+        arguments.output.display()
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -79,7 +86,10 @@ fn method<'a>(
     }
     if let Some(pattern) = &arguments.n_of_m {
         let (keep, of) = pattern.split_once(':').ok_or("--n-of-m is written as 2:4")?;
-        return Ok(Method::Weights { saliency, pattern: Pattern::NOfM { keep: keep.parse()?, of: of.parse()? } });
+        return Ok(Method::Weights {
+            saliency,
+            pattern: Pattern::Groups { keep: keep.parse()?, of: of.parse()? },
+        });
     }
     if let Some(keep) = arguments.heads {
         return Ok(Method::Heads { saliency, keep });
@@ -91,6 +101,7 @@ fn method<'a>(
     let model = ModelOptions::new().load(source)?;
     let tokens = model.tokenize(&std::fs::read_to_string(text)?)?;
     let window = 512.min(model.max_context()).min(tokens.len());
-    let influence = Calibration::new(&model).window(window).influence(&tokens, |_| ControlFlow::Continue(()))?;
+    let influence =
+        Calibration::new(&model).window(window).influence(&tokens, |_| ControlFlow::Continue(()))?;
     Ok(Method::least_influential(&influence, count))
 }

@@ -14,6 +14,13 @@ pub(crate) fn step_bar(hidden: bool, unit: &str) -> ProgressBar {
     bar(hidden, &format!("{{bar:40.cyan/blue}} {{pos}}/{{len}} {unit}, {{eta}} left  {{msg}}"))
 }
 
+/// A bar from 0 to 1000.
+pub(crate) fn share_bar() -> ProgressBar {
+    let bar = bar(false, "{bar:40.cyan/blue} {percent:>3} %, {eta} left");
+    bar.set_length(1000);
+    bar
+}
+
 fn bar(hidden: bool, template: &str) -> ProgressBar {
     if hidden {
         return ProgressBar::hidden();
