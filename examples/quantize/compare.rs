@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use aic::quant::gate::{Gate, Limits};
+use aic::quant::gate::{Gate, Kinship, Limits};
 use aic::quant::{ModelOptions, open};
 use clap::ValueEnum;
 
@@ -23,6 +23,9 @@ pub(crate) struct Arguments {
     /// How much may be lost
     #[arg(long, value_enum, default_value_t)]
     level: Level,
+    /// The smaller one was pruned or distilled, so that its numbers are others altogether
+    #[arg(long)]
+    reworked: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -50,7 +53,8 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
     };
     let bar = show::step_bar(arguments.json, "windows");
     let told = bar.clone();
-    let gate = Gate::new(text).limits(limits).on_progress(move |progress| {
+    let kinship = if arguments.reworked { Kinship::Reworked } else { Kinship::Rounded };
+    let gate = Gate::new(text).limits(limits).kinship(kinship).on_progress(move |progress| {
         told.set_length(progress.windows_planned as u64);
         told.set_position(progress.windows as u64);
         ControlFlow::Continue(())

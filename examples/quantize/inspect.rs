@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
     if arguments.json {
         println!("{}", serde_json::to_string(&inspection)?);
     } else {
-        println!("{inspection}");
+        print!("{inspection}");
     }
     Ok(ExitCode::SUCCESS)
 }

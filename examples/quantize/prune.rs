@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
     bar.finish_and_clear();
     println!("{} is {}", arguments.output.display(), show::size(show::file_bytes(&arguments.output)));
     println!(
-        "measure what was lost: quantize compare {} {} --text FILE",
+        "measure what was lost: quantize compare {} {} --reworked --text FILE",
         arguments.input.display(),
         arguments.output.display()
     );
