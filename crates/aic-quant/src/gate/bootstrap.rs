@@ -18,9 +18,9 @@ pub(super) const FEWEST_POSITIONS: usize = SHORTEST_BLOCK * FEWEST_BLOCKS;
 pub struct Estimate {
     /// What the sample says.
     pub value: f64,
-    /// The interval's lower end.
+    /// The interval's lower end. Either end is infinite (`null` in JSON) where the sample is too small to bound it.
     pub low: f64,
-    /// The interval's upper end; infinite (`null` in JSON) where the sample is too small to bound it.
+    /// The interval's upper end.
     pub high: f64,
 }
 
@@ -69,11 +69,12 @@ impl Bootstrap {
     /// Künsch 1996).
     pub(super) fn mean(&self, series: &[f64]) -> Estimate {
         let (mean, means) = (mean(series), self.block_means(series));
-        let error = self.error(means.iter().copied(), mean);
-        let mut deviations: Vec<f64> = self
-            .resamples(&means)
-            .map(|(resampled, error)| if error > 0.0 { (resampled - mean) / error } else { 0.0 })
-            .collect();
+        let error = self.error(&means, mean);
+        if error == 0.0 {
+            return Estimate { value: mean, low: mean, high: mean };
+        }
+        let mut deviations: Vec<f64> =
+            self.resamples(&means).map(|(resampled, error)| studentized(resampled - mean, error)).collect();
         deviations.sort_unstable_by(f64::total_cmp);
         Estimate {
             value: mean,
@@ -82,15 +83,23 @@ impl Bootstrap {
         }
     }
 
-    /// A share of positions. Where all agree resampling knows no doubt, and the rule of three puts it there: no block in n
-    /// leaves up to −ln(α/2)/n of them possible (Hanley & Lippman-Hand 1983).
+    /// A share of positions, with the interval of Wilson (1927) for as many independent positions as would be as uncertain
+    /// (Korn & Graubard 1998): at most half of them, because few exceptions cannot show that they come together.
     pub(super) fn share(&self, hits: impl Iterator<Item = bool>) -> Estimate {
         let series: Vec<f64> = hits.map(|hit| f64::from(u8::from(hit))).collect();
-        let estimate = self.mean(&series);
-        let unseen = -(self.alpha / 2.0).ln() / self.blocks as f64;
-        let low = if estimate.value == 1.0 { 1.0 - unseen } else { estimate.low };
-        let high = if estimate.value == 0.0 { unseen } else { estimate.high };
-        Estimate { value: estimate.value, low: low.clamp(0.0, 1.0), high: high.clamp(0.0, 1.0) }
+        let share = mean(&series);
+        let variance = self.error(&self.block_means(&series), share).powi(2);
+        let most = self.length as f64 / 2.0;
+        let count = if variance > 0.0 { (share * (1.0 - share) / variance).min(most) } else { most };
+        let z = normal_quantile(self.alpha / 2.0);
+        let scale = 1.0 / (1.0 + z * z / count);
+        let center = scale * (share + z * z / (2.0 * count));
+        let half = scale * z * (share * (1.0 - share) / count + (z / (2.0 * count)).powi(2)).sqrt();
+        Estimate {
+            value: share,
+            low: (center - half).clamp(0.0, share),
+            high: (center + half).clamp(share, 1.0),
+        }
     }
 
     /// The `level` quantile of `series`, with an interval from that of the share of values not above it (Woodruff 1952).
@@ -124,19 +133,45 @@ impl Bootstrap {
 
     /// Each resample's mean and standard error.
     fn resamples<'a>(&'a self, means: &'a [f64]) -> impl Iterator<Item = (f64, f64)> + 'a {
+        let (center, count) = (mean(means), self.blocks as f64);
         self.starts.chunks(self.blocks).map(move |starts| {
-            let drawn = || starts.iter().map(|start| means[*start as usize]);
-            let mean = drawn().sum::<f64>() / self.blocks as f64;
-            (mean, self.error(drawn(), mean))
+            let (mut sum, mut squares) = (0.0, 0.0);
+            for start in starts {
+                let deviation = means[*start as usize] - center;
+                sum += deviation;
+                squares += deviation * deviation;
+            }
+            let shift = sum / count;
+            (center + shift, ((squares / count - shift * shift).max(0.0) / count).sqrt())
         })
     }
 
-    /// The standard error of a mean of `blocks` blocks like these.
-    fn error(&self, means: impl ExactSizeIterator<Item = f64>, mean: f64) -> f64 {
-        let count = means.len() as f64;
-        let variance = means.map(|x| (x - mean).powi(2)).sum::<f64>() / count;
+    /// The standard error of a mean of as many blocks as a resample has.
+    fn error(&self, means: &[f64], mean: f64) -> f64 {
+        let variance = means.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / means.len() as f64;
         (variance / self.blocks as f64).sqrt()
     }
+}
+
+/// A deviation in units of its standard error. A resample whose blocks are all alike has none, so the deviation is beyond
+/// measure; rounding must not make it less.
+fn studentized(deviation: f64, error: f64) -> f64 {
+    if error > 1e-6 * deviation.abs() {
+        deviation / error
+    } else if deviation == 0.0 {
+        0.0
+    } else {
+        f64::INFINITY.copysign(deviation)
+    }
+}
+
+/// How many standard deviations a normal variable passes with probability `tail`, up to a half; within 0.0005 (Abramowitz &
+/// Stegun 1964, 26.2.23).
+fn normal_quantile(tail: f64) -> f64 {
+    let t = (-2.0 * tail.ln()).sqrt();
+    let above = 2.515_517 + t * (0.802_853 + t * 0.010_328);
+    let below = 1.0 + t * (1.432_788 + t * (0.189_269 + t * 0.001_308));
+    t - above / below
 }
 
 /// Positions of one block in a sample of `length`.
@@ -153,7 +188,11 @@ pub(super) fn quantile(sorted: &[f64], level: f64) -> f64 {
     let place = level.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
     let (below, part) = (place.floor() as usize, place.fract());
     let above = (below + 1).min(sorted.len() - 1);
-    if part == 0.0 { sorted[below] } else { sorted[below] * (1.0 - part) + sorted[above] * part }
+    if part == 0.0 || sorted[below] == sorted[above] {
+        sorted[below]
+    } else {
+        sorted[below] * (1.0 - part) + sorted[above] * part
+    }
 }
 
 #[cfg(test)]
@@ -181,19 +220,20 @@ mod tests {
 
     #[test]
     fn intervals_of_skewed_and_correlated_values_hold_as_often_as_they_say() {
-        let mut missed = [0, 0];
+        let mut missed = [0, 0, 0];
         for seed in 0..150 {
             let series = series(600, seed);
             let bootstrap = bootstrap(600, seed);
             let mean = bootstrap.mean(&series);
             // Of a log-normal, the 90 % quantile is e^(−1/2 + 1.2816).
             let tail = bootstrap.quantile(&series, 0.9);
+            let share = bootstrap.share(series.iter().map(|x| *x < 0.7816_f64.exp()));
+            missed[2] += u32::from(!(share.low..share.high).contains(&0.9));
             missed[0] += u32::from(!(mean.low..mean.high).contains(&1.0));
             missed[1] += u32::from(!(tail.low..tail.high).contains(&0.7816_f64.exp()));
         }
         // 10 % are meant to miss: 15 of 150, with a standard deviation of 4.
-        assert!(missed[0] <= 30 && missed[1] <= 30, "{missed:?}");
-        assert!(missed[0] >= 3 && missed[1] >= 3, "{missed:?}");
+        assert!(missed.iter().all(|missed| (3..=30).contains(missed)), "{missed:?}");
     }
 
     #[test]
@@ -220,11 +260,29 @@ mod tests {
 
     #[test]
     fn share_without_exceptions_leaves_room_for_those_not_seen() {
-        let all = bootstrap(640, 1).share(std::iter::repeat_n(true, 640));
-        let none = bootstrap(640, 1).share(std::iter::repeat_n(false, 640));
-        // 40 blocks, and −ln 0.05 = 3.
-        assert!((1.0 - all.low - 3.0 / 40.0).abs() < 1e-3 && all.high == 1.0, "{all:?}");
-        assert!((none.high - 3.0 / 40.0).abs() < 1e-3 && none.low == 0.0, "{none:?}");
+        let share = |exceptions: usize| bootstrap(640, 1).share((0..640).map(|i| i >= exceptions));
+        let [none, one, some] = [0, 1, 12].map(share);
+        // Of 320 that count, z = 1.645: 1 / (1 + 1.645² / 320).
+        assert!((none.low - 0.99161).abs() < 1e-4 && none.high == 1.0, "{none:?}");
+        assert!(one.low < none.low && some.low < one.low, "{one:?} {some:?}");
+        let opposite = bootstrap(640, 1).share(std::iter::repeat_n(false, 640));
+        assert!((opposite.high - 1.0 + none.low).abs() < 1e-12 && opposite.low == 0.0, "{opposite:?}");
+    }
+
+    #[test]
+    fn rare_large_values_that_resamples_may_miss_have_no_upper_bound() {
+        let mut series = vec![0.0; 640];
+        series[300] = 5.0;
+        let estimate = bootstrap(640, 1).mean(&series);
+        assert_eq!(estimate.high, f64::INFINITY);
+        assert_eq!(bootstrap(640, 1).mean(&vec![0.25; 640]), Estimate { value: 0.25, low: 0.25, high: 0.25 });
+    }
+
+    #[test]
+    fn normal_quantiles_are_those_of_tables() {
+        for (tail, expected) in [(0.5, 0.0), (0.05, 1.6449), (0.025, 1.96), (0.001, 3.0902)] {
+            assert!((normal_quantile(tail) - expected).abs() < 5e-4, "{tail}");
+        }
     }
 
     #[test]

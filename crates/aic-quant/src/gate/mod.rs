@@ -9,7 +9,7 @@
 //! [`Gate::judge`] begins with [`structure`], which compares the files number by number, and a [`Probe`] looks at answers,
 //! because means over text say little about whether a model still stops, or still writes JSON.
 //!
-//! A [`Reference`] keeps what the reference predicted in 652 bytes a token, so that many candidates are judged against one
+//! A [`Reference`] keeps what the reference predicted in 648 bytes a token, so that many candidates are judged against one
 //! run of it. [`embeddings`] compares models that are used for vectors.
 //!
 //! ```no_run
@@ -45,6 +45,8 @@ mod bootstrap;
 mod comparison;
 #[cfg(feature = "candle")]
 mod embeddings;
+#[cfg(all(test, feature = "candle"))]
+mod honest;
 mod limits;
 mod paired;
 mod probe;

@@ -56,7 +56,7 @@ impl Serialize for Fingerprint {
 /// A reference model's predictions over a text, kept to judge many candidates without running it again.
 ///
 /// [`Gate::reference`](super::Gate::reference) makes one. At each position scored it has the probabilities of the likeliest
-/// tokens (64 unless the gate was told otherwise), the mass of all others, and 16 of these drawn by probability: 652 bytes,
+/// tokens (64 unless the gate was told otherwise), the mass of all others, and 16 of these drawn by probability: 648 bytes,
 /// where the whole distribution of a vocabulary of 128,000 takes 256 KB in 16 bits. The divergence of what is kept is exact, and
 /// that of the tail an estimate without bias, cut off below at what merging the tail into one token gives, which is never
 /// too much: any bias counts against the candidate.

@@ -81,8 +81,8 @@ mod tests {
     }
 
     fn run(kl: f64, limits: Limits, seed: u64) -> (Verdict, usize) {
-        let mut trial = Trial::new(limits, (64, 50), 0.95, seed);
-        for (index, window) in windows(kl, 64, seed).into_iter().enumerate() {
+        let mut trial = Trial::new(limits, (32, 50), 0.95, seed);
+        for (index, window) in windows(kl, 32, seed).into_iter().enumerate() {
             if let Some((verdict, _)) = trial.add(window) {
                 return (verdict, index + 1);
             }
@@ -91,19 +91,19 @@ mod tests {
     }
 
     fn count(kl: f64, of: impl Fn(&Verdict) -> bool) -> usize {
-        (0..60).filter(|seed| of(&run(kl, Limits::near_lossless(), *seed).0)).count()
+        (0..40).filter(|seed| of(&run(kl, Limits::near_lossless(), *seed).0)).count()
     }
 
     #[test]
     fn candidates_on_the_limit_are_seldom_decided_though_looked_at_many_times() {
-        // 5 looks; 5 % of wrong decisions are allowed, of either kind together: 3 of 60.
-        assert!(count(0.01, |verdict| !matches!(verdict, Verdict::Inconclusive { .. })) <= 5);
+        // 4 looks; 5 % of wrong decisions are allowed, of either kind together: 2 of 40.
+        assert!(count(0.01, |verdict| !matches!(verdict, Verdict::Inconclusive { .. })) <= 4);
     }
 
     #[test]
     fn clearly_good_and_clearly_bad_candidates_are_told_before_the_text_ends() {
-        assert_eq!(count(0.001, Verdict::is_pass), 60);
-        assert_eq!(count(0.04, |verdict| matches!(verdict, Verdict::Fail { .. })), 60);
+        assert_eq!(count(0.001, Verdict::is_pass), 40);
+        assert_eq!(count(0.04, |verdict| matches!(verdict, Verdict::Fail { .. })), 40);
         assert!(run(0.04, Limits::near_lossless(), 1).1 <= 14);
     }
 

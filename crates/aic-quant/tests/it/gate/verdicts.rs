@@ -25,7 +25,7 @@ fn mean(values: &[f64]) -> f64 {
 #[test]
 fn measures_are_what_whole_distributions_give() {
     let candidate = demo::load(&Parts::new().file(DType::Q4_0));
-    let text = demo::text(2, 26);
+    let text = demo::text(2, 20);
     let gate = Gate::new(&*text).window(256).top(1024).limits(Limits::small());
 
     let report = gate.compare(&MODEL, &candidate).unwrap();
