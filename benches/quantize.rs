@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Instant;
 
 use aic_quant::gguf::{self, Metadata, Writer};
-use aic_quant::{DType, Quantizer, Recipe, TensorSource, encode};
+use aic_quant::{DType, Quantizer, Recipe, encode};
 
 /// As the pipeline has them.
 const SLAB_BYTES: u64 = 2 << 20;

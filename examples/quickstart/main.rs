@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use aic::quant::live::Live;
 use aic::{Aic, Answer, Config, Environment, Event};
 use clap::Parser;
 
@@ -57,7 +58,7 @@ async fn run(arguments: &Arguments, started: Instant) -> aic::Result<()> {
     let show = if arguments.json { Show::silent() } else { Show::to_terminal() };
     let ai = start(arguments, &show).await?;
     show.findings(ai.findings());
-    let model = ai.model().map(|model| model.current());
+    let model = ai.model().map(Live::current);
     show.model(model.as_ref().and_then(|model| model.info().description.as_deref()));
 
     let first = ask(&ai, &arguments.question, &show).await?;

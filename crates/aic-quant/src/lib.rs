@@ -1,20 +1,17 @@
 //! Model files, quantizing them, and running them: a small local engine.
 //!
-//! - [`Model`] loads a GGUF file or a Hugging Face folder and answers, embeds and scores text.
-//! - A [`Recipe`] says which type each tensor gets, a [`Quantizer`] writes the smaller model; [`ModelOptions::dtype`] does the same while
-//!   loading.
-//! - [`quantize`] writes a model with smaller numbers; [`ModelOptions::dtype`] does the same while loading.
-//! - [`Calibration`] finds what matters inside a model; [`prune`] takes out what does not.
-//! - [`gguf`] and [`safetensors`] read (and write) model files; [`encode`] and [`decode`] convert tensors between the
-//! - [`quantize`] writes a model with smaller numbers; [`ModelOptions::dtype`] does the same while loading.
-//! - [`inspect`] says what a model file is and holds, [`open`] opens it for reading; [`gguf`] and [`safetensors`] read (and write) model files; [`encode`] and [`decode`] convert tensors between the
-//!   number formats that [`DType`] names.
-//! - [`distill`] trains a smaller model to answer as a larger one does, or a pruned one to recover.
-//! - [`gate`] says whether a smaller model may take the place of the one it was made of.
-//! - [`footprint`] estimates the memory a model needs; [`DeviceMemory`] says how much there is.
+//! - [`open`] opens a model for reading, a GGUF file or a Hugging Face folder; [`inspect()`] says what it is and holds; [`gguf`] and
+//!   [`safetensors`] are the files themselves, [`encode`] and [`decode`] the number formats that [`DType`] names.
+//! - A [`Recipe`], or a [`Mix`] within a budget, says which type each tensor gets; a [`Quantizer`] writes the smaller model.
+//!   [`Importance`] tells them what matters, and [`Calibration`] finds it.
+//! - [`prune`] takes parts out of a model, [`distill`] trains a smaller one, [`compress`] packs its file.
+//! - [`gate`] says whether a smaller model may take the place of the one it was made of; [`live`] puts it there while requests
+//!   are answered, and takes it back; [`queue`] does all of it in the background.
+//! - [`Model`] answers, embeds and scores text; [`footprint`] estimates the memory it needs, [`DeviceMemory`] says how much there
+//!   is.
+//! - [`onnx`] makes ONNX models smaller, and runs them through the ONNX Runtime library.
 //!
-//! Everything but the file formats needs the feature `candle`, which is on by default. `onnx` makes ONNX models smaller,
-//! runs them through the ONNX Runtime library, and needs the feature of that name.
+//! What runs models needs the feature `candle`, which is on by default; `onnx` and `compress` are features of their own.
 //!
 //! ```no_run
 //! # #[cfg(feature = "candle")]

@@ -68,7 +68,7 @@ fn honest_candidates_are_never_rejected_and_coarse_ones_never_taken() {
     let six = verdicts(&six, near);
     let four = verdicts(&four, near);
 
-    // Of docs/quantization-gate.md. What is allowed by the confidence of 95 % is 2.5 % of each: 5 of 200.
+    // Of docs/quality-gate.md. What is allowed by the confidence of 95 % is 2.5 % of each: 5 of 200.
     println!("pass, fail, inconclusive: Q8_0 {eight:?}, Q6_K {six:?}, Q4_0 {four:?}");
     assert!(eight[1] == 0 && six[1] <= 5, "{eight:?} {six:?}");
     assert!(eight[0] >= 100 && four[0] == 0, "{eight:?} {four:?}");
