@@ -37,6 +37,9 @@ pub(crate) struct Arguments {
     /// Text in the model's languages on which `--budget` measures; without it, it guesses
     #[arg(long, value_name = "FILE", requires = "budget")]
     text: Option<PathBuf>,
+    /// Keep what was measured in this file, and go on from what is in it
+    #[arg(long, value_name = "FILE", requires = "budget")]
+    front: Option<PathBuf>,
     /// Fail where a tensor cannot have the type it should
     #[arg(long)]
     strict: bool,
@@ -88,6 +91,9 @@ fn plan(
     let mut mix = Mix::new(source, budget).on_progress(|progress| advance(&bar, progress));
     if let Some(importance) = importance {
         mix = mix.importance(importance);
+    }
+    if let Some(front) = &arguments.front {
+        mix = mix.front(front);
     }
     if let Some(text) = &arguments.text {
         let model = ModelOptions::new().load(source)?;

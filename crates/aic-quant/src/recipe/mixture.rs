@@ -5,7 +5,7 @@ use crate::{DType, TensorSource};
 /// A mixture of types that llama.cpp made popular: most weights in one type, the sensitive ones in better ones.
 ///
 /// The rules are those of `llama_tensor_get_type_impl` in llama.cpp's `src/llama-quant.cpp`, ggml 0.25;
-/// `tests/data/mixtures.txt` has what its tool chooses. One thing differs: a rule of the user's on some tensors changes
+/// `tests/goldens/mixtures.txt` has what its tool chooses. One thing differs: a rule of the user's on some tensors changes
 /// nothing about the others, while there it shifts the count of layers.
 #[allow(non_camel_case_types)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -267,7 +267,7 @@ mod tests {
     use crate::{Result, TensorInfo};
 
     /// The choices of llama.cpp's tool, made and explained by `mixtures.py` beside it.
-    const GOLDEN: &str = include_str!("../../tests/data/mixtures.txt");
+    const GOLDEN: &str = include_str!("../../tests/goldens/mixtures.txt");
 
     struct Header {
         metadata: Metadata,

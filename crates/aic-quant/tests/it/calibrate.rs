@@ -16,7 +16,7 @@ use crate::demo;
 /// llama-imatrix -m aic-demo-f32.gguf -f calibration.txt -c 128 -b 128 -ub 128 -ctk f32 -ctv f32 -fa off --no-ppl \
 ///     -o calibration.imatrix.gguf
 /// ```
-const GOLDEN: &[u8] = include_bytes!("golden/calibration.imatrix.gguf");
+const GOLDEN: &[u8] = include_bytes!("../goldens/calibration.imatrix.gguf");
 const WINDOWS: usize = 6;
 
 /// Another model whose tensors of some names are filled with one number.

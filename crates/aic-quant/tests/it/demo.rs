@@ -16,7 +16,7 @@ pub(crate) fn model() -> Model {
 
 /// A text of what the model was trained on.
 pub(crate) fn calibration(model: &Model) -> Vec<u32> {
-    model.tokenize(include_str!("golden/calibration.txt")).unwrap()
+    model.tokenize(include_str!("../goldens/calibration.txt")).unwrap()
 }
 
 /// A model with other metadata.
