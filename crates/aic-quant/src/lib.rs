@@ -113,7 +113,8 @@ pub use importance::{Importance, Provenance};
 pub use inspect::{Inspection, ModelFile, Quantization, TokenizerSummary, TypeUse, inspect};
 pub use memory::{DeviceMemory, Memory, SystemMemory, fits};
 #[cfg(feature = "candle")]
-pub use mix::{Budget, Front, FrontPoint, Mix, Mixed, mean_kl};
+pub use mix::mean_kl;
+pub use mix::{Budget, Front, FrontPoint, Mix, Mixed};
 pub use open::open;
 pub use progress::Progress;
 pub use quantize::{Quantizer, Report, Substitution, TensorReport, TypeShare};
