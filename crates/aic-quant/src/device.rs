@@ -48,7 +48,7 @@ impl FromStr for Device {
     }
 }
 
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 impl Device {
     /// The tensor library's handle of the device.
     pub(crate) fn open(self) -> Result<candle_core::Device> {
@@ -97,7 +97,7 @@ mod tests {
         }
     }
 
-    #[cfg(all(feature = "candle", not(aic_cuda)))]
+    #[cfg(all(feature = "engine", not(aic_cuda)))]
     #[test]
     fn cuda_without_the_build_says_how_to_get_it() {
         let error = Device::Cuda(0).open().unwrap_err();

@@ -11,10 +11,10 @@
 //!   is.
 //! - [`onnx`] makes ONNX models smaller, and runs them through the ONNX Runtime library.
 //!
-//! What runs models needs the feature `candle`, which is on by default; `onnx` and `compress` are features of their own.
+//! What runs models needs the feature `engine`, which is on by default; `onnx` and `compress` are features of their own.
 //!
 //! ```no_run
-//! # #[cfg(feature = "candle")]
+//! # #[cfg(feature = "engine")]
 //! # fn main() -> aic_quant::Result<()> {
 //! use aic_quant::{DType, GenerateOptions, Message, Model};
 //!
@@ -24,14 +24,14 @@
 //! }
 //! # Ok(())
 //! # }
-//! # #[cfg(not(feature = "candle"))]
+//! # #[cfg(not(feature = "engine"))]
 //! # fn main() {}
 //! ```
 //!
 //! Quantizing a file, here one with a single matrix:
 //!
 //! ```
-//! # #[cfg(feature = "candle")]
+//! # #[cfg(feature = "engine")]
 //! # fn main() -> aic_quant::Result<()> {
 //! use std::ops::ControlFlow;
 //!
@@ -54,21 +54,21 @@
 //! # std::fs::remove_file(target).ok();
 //! # Ok(())
 //! # }
-//! # #[cfg(not(feature = "candle"))]
+//! # #[cfg(not(feature = "engine"))]
 //! # fn main() {}
 //! ```
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 mod calibrate;
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 mod chat;
 mod codec;
 #[cfg(feature = "compress")]
 pub mod compress;
 mod device;
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 pub mod distill;
 mod dtype;
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 mod engine;
 mod error;
 pub mod gate;
@@ -76,6 +76,8 @@ pub mod gguf;
 mod huggingface;
 mod importance;
 mod inspect;
+#[cfg(feature = "engine")]
+mod kernels;
 pub mod live;
 mod memory;
 mod mix;
@@ -83,7 +85,7 @@ mod mix;
 pub mod onnx;
 mod open;
 mod progress;
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 pub mod prune;
 mod quantize;
 pub mod queue;
@@ -92,17 +94,17 @@ mod replacement;
 pub mod safetensors;
 mod storage;
 mod tensor;
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 mod tokenizer;
 
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 pub use calibrate::{Calibration, CalibrationProgress};
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 pub use chat::{Message, Role};
 pub use codec::{decode, encode};
 pub use device::Device;
 pub use dtype::DType;
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 pub use engine::{
     FinishReason, Footprint, GenerateOptions, Generation, Model, ModelInfo, ModelOptions, Piece, Score,
     Timings, Usage, footprint,
@@ -111,8 +113,10 @@ pub use error::{BoxError, Error, Result};
 pub use huggingface::HuggingFace;
 pub use importance::{Importance, Provenance};
 pub use inspect::{Inspection, ModelFile, Quantization, TokenizerSummary, TypeUse, inspect};
+#[cfg(feature = "engine")]
+pub use kernels::InstructionSet;
 pub use memory::{DeviceMemory, Memory, SystemMemory, fits};
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 pub use mix::mean_kl;
 pub use mix::{Budget, Front, FrontPoint, Mix, Mixed};
 pub use open::open;

@@ -138,7 +138,7 @@ mod tests {
         assert!(relative_error(DType::BF16) < 1e-2);
     }
 
-    #[cfg(feature = "candle")]
+    #[cfg(feature = "engine")]
     #[test]
     fn quantized_types_lose_more_the_fewer_bits_they_have() {
         let errors = [DType::Q8_0, DType::Q6_K, DType::Q5_K, DType::Q4_K].map(relative_error);

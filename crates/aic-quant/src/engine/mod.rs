@@ -12,6 +12,8 @@ mod qtensor;
 mod rope;
 mod sampler;
 mod score;
+#[allow(dead_code)]
+mod step;
 mod stop;
 #[cfg(test)]
 mod tests;

@@ -36,7 +36,7 @@ pub struct Lost {
 
 impl Behaviour {
     /// Of each probe: whether the reference passed, and the candidate's answer with whether it passed.
-    #[cfg_attr(not(feature = "candle"), allow(dead_code, reason = "only models answer probes"))]
+    #[cfg_attr(not(feature = "engine"), allow(dead_code, reason = "only models answer probes"))]
     pub(super) fn new(outcomes: Vec<(Probe, bool, String, bool)>) -> Self {
         let count = |of: fn(bool, bool) -> bool| outcomes.iter().filter(|(_, a, _, b)| of(*a, *b)).count();
         let (probes, gained) = (outcomes.len(), count(|reference, candidate| candidate && !reference));
@@ -52,7 +52,7 @@ impl Behaviour {
     }
 
     /// Probes can fail a candidate, and never save one: fewer than five losses prove nothing at the usual 95 %.
-    #[cfg_attr(not(feature = "candle"), allow(dead_code, reason = "only models answer probes"))]
+    #[cfg_attr(not(feature = "engine"), allow(dead_code, reason = "only models answer probes"))]
     pub(super) fn judge(&self, confidence: f64) -> Verdict {
         if self.p_value > 1.0 - confidence {
             return Verdict::Pass;

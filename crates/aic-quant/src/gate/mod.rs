@@ -13,7 +13,7 @@
 //! run of it. [`embeddings`] compares models that are used for vectors.
 //!
 //! ```no_run
-//! # #[cfg(feature = "candle")]
+//! # #[cfg(feature = "engine")]
 //! # fn main() -> aic_quant::Result<()> {
 //! use aic_quant::gate::{Gate, Verdict};
 //! use aic_quant::{DType, Model};
@@ -32,51 +32,51 @@
 //! }
 //! # Ok(())
 //! # }
-//! # #[cfg(not(feature = "candle"))]
+//! # #[cfg(not(feature = "engine"))]
 //! # fn main() {}
 //! ```
 #![cfg_attr(
-    not(feature = "candle"),
+    not(feature = "engine"),
     allow(dead_code, reason = "the statistics are there without models to use them on")
 )]
 mod behaviour;
 mod bootstrap;
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 mod comparison;
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 mod embeddings;
-#[cfg(all(test, feature = "candle"))]
+#[cfg(all(test, feature = "engine"))]
 mod honest;
 mod limits;
 mod paired;
 mod probe;
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 mod progress;
 mod reference;
 mod reference_file;
 mod report;
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 mod runner;
 mod schedule;
 mod sketch;
 mod slabs;
 mod structure;
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 mod text;
 mod trial;
 mod verdict;
 
 pub use behaviour::{Behaviour, Lost};
 pub use bootstrap::Estimate;
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 pub use embeddings::{Embeddings, embeddings};
 pub use limits::Limits;
 pub use probe::{Expectation, Probe};
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 pub use progress::Progress;
 pub use reference::{Fingerprint, Reference};
 pub use report::{Measures, Report};
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 pub use runner::Gate;
 pub use structure::{Finding, Kinship, structure};
 pub use verdict::Verdict;

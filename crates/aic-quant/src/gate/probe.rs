@@ -42,7 +42,7 @@ impl Probe {
     }
 
     /// Whether `answer`, which came to its own end or did not, is as expected.
-    #[cfg_attr(not(feature = "candle"), allow(dead_code, reason = "only models answer probes"))]
+    #[cfg_attr(not(feature = "engine"), allow(dead_code, reason = "only models answer probes"))]
     pub(super) fn accepts(&self, answer: &str, ended: bool) -> bool {
         match &self.expectation {
             Expectation::Ends => ended,

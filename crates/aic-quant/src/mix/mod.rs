@@ -1,6 +1,6 @@
 //! Types mixed by measuring: the least damage in the bytes of a budget.
 mod budget;
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 mod damage;
 mod front;
 mod group;
@@ -9,7 +9,7 @@ mod measurements;
 mod sample;
 mod sensitivity;
 #[cfg(test)]
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 mod tests;
 
 use std::fmt;
@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::thread;
 
 pub use budget::Budget;
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 pub use damage::mean_kl;
 pub use front::{Front, FrontPoint};
 use group::Group;
@@ -56,7 +56,7 @@ type Damage<'a> = dyn FnMut(&dyn TensorSource) -> Result<f64> + 'a;
 /// [`measure`](Self::measure) runs the model to learn it, and is what makes a mix better than a fixed mixture. Then the best mix is computed, in real bytes: with what rows do not allow, and with padding.
 ///
 /// ```no_run
-/// # #[cfg(feature = "candle")]
+/// # #[cfg(feature = "engine")]
 /// # fn main() -> aic_quant::Result<()> {
 /// use aic_quant::{Mix, Model, gguf, mean_kl};
 ///
@@ -70,7 +70,7 @@ type Damage<'a> = dyn FnMut(&dyn TensorSource) -> Result<f64> + 'a;
 /// println!("{} bytes, expected damage {}", mixed.plan.bytes(), mixed.damage);
 /// # Ok(())
 /// # }
-/// # #[cfg(not(feature = "candle"))]
+/// # #[cfg(not(feature = "engine"))]
 /// # fn main() {}
 /// ```
 #[must_use]
@@ -149,7 +149,7 @@ impl<'a> Mix<'a> {
     ///
     /// `damage` is given the model with one of them changed and says how much worse it is: a finite number, 0 for no
     /// difference, that grows with the square of small errors, such as a Kullback–Leibler divergence ([`mean_kl`]).
-    #[cfg_attr(not(feature = "candle"), doc = "\n[`mean_kl`]: crate")]
+    #[cfg_attr(not(feature = "engine"), doc = "\n[`mean_kl`]: crate")]
     pub fn measure(
         mut self,
         count: usize,

@@ -71,7 +71,7 @@ fn weighted(values: &[f32], importance: Option<&[f32]>) -> f64 {
 }
 
 #[cfg(test)]
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 mod tests {
     use super::*;
     use crate::encode;

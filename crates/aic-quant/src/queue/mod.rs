@@ -36,7 +36,7 @@ pub use brake::{Pressure, Readings, SystemPressure, Thresholds};
 pub use control::Control;
 pub use event::{Event, Happening};
 pub use job::{Job, JobId, Priority};
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 pub use runner::Gated;
 pub use runner::{Outcome, Quantizing, Runner};
 pub use state::{Entry, Status};

@@ -1,16 +1,16 @@
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 use std::fs;
 use std::path::Path;
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 use std::path::PathBuf;
 use std::thread;
 
 use super::{Control, Job};
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 use crate::gate::Gate;
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 use crate::replacement::sync_folder;
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 use crate::{Error, ModelOptions, quantize};
 use crate::{Importance, Quantizer, Result, TensorSource, open};
 
@@ -69,7 +69,7 @@ impl Runner for Quantizing {
 }
 
 /// Quantizes, and accepts what passes the quality gate: the target appears only then.
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 #[derive(Clone, Debug)]
 pub struct Gated {
     /// What the result is judged by.
@@ -78,7 +78,7 @@ pub struct Gated {
     pub threads: usize,
 }
 
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 impl Gated {
     /// Judges by `gate`, and works on one thread for each core.
     pub fn new(gate: Gate) -> Self {
@@ -86,7 +86,7 @@ impl Gated {
     }
 }
 
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 impl Runner for Gated {
     fn run(&self, job: &Job, control: &mut Control<'_>) -> Result<Outcome> {
         let source = open(&job.source)?;
@@ -113,7 +113,7 @@ impl Runner for Gated {
 }
 
 /// Where a result waits for its verdict.
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 fn candidate(target: &Path) -> PathBuf {
     let mut name = target.file_name().unwrap_or_default().to_owned();
     name.push(".candidate");

@@ -13,7 +13,7 @@ const SLAB: usize = 1 << 20;
 /// Nothing is kept, so reading twice converts twice; what keeps its type is passed on as it is. Offsets are all 0.
 ///
 /// ```no_run
-/// # #[cfg(feature = "candle")]
+/// # #[cfg(feature = "engine")]
 /// # fn main() -> aic_quant::Result<()> {
 /// use aic_quant::{Model, Overlay, Recipe, gguf};
 ///
@@ -22,7 +22,7 @@ const SLAB: usize = 1 << 20;
 /// let model = Model::options().load(&Overlay::new(&source, &plan, None)?)?;
 /// # Ok(())
 /// # }
-/// # #[cfg(not(feature = "candle"))]
+/// # #[cfg(not(feature = "engine"))]
 /// # fn main() {}
 /// ```
 pub struct Overlay<'a> {
@@ -121,7 +121,7 @@ pub(crate) fn check_finite(tensor: &TensorInfo, values: &[f32]) -> Result<()> {
 }
 
 #[cfg(test)]
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 mod tests {
     use super::*;
     use crate::gguf::{File, Writer};

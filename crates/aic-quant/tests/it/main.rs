@@ -2,36 +2,36 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 mod blocks;
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 mod calibrate;
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 mod candle;
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 mod demo;
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 mod distill;
 mod environment;
 #[path = "../fixtures/gguf.rs"]
 mod fixtures;
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 mod gate;
 mod generated;
 mod gguf_bad;
 mod gguf_round_trip;
 mod gguf_split;
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 mod huggingface;
 mod imatrix;
 mod inspect;
 mod k_quants;
 #[cfg(feature = "onnx")]
 mod onnx;
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 mod prune;
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 mod python;
 mod quantize;
 mod queue;
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 mod recipe_demo;
 mod safetensors_folder;

@@ -276,7 +276,7 @@ fn job_that_panics_is_a_failed_job_and_the_queue_goes_on() {
     assert_eq!(ended(&events), Status::Rejected { reason: "worse".to_owned() });
 }
 
-#[cfg(feature = "candle")]
+#[cfg(feature = "engine")]
 mod gated {
     use aic_quant::gate::{Gate, Limits};
     use aic_quant::queue::Gated;

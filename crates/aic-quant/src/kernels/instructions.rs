@@ -1,0 +1,104 @@
+use std::fmt;
+use std::str::FromStr;
+use std::sync::OnceLock;
+
+use crate::{Error, Result};
+
+/// The processor instructions that matrix products use.
+///
+/// The best that the processor has is found at run time; a lesser one can be asked for, to compare them or because a best one
+/// misbehaves. Parses from and prints as `scalar`, `avx2`, `avx_vnni`, `avx512_vnni`, `amx`, `neon`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum InstructionSet {
+    /// No special instructions: slow, but runs everywhere.
+    Scalar,
+    /// 128-bit vectors with 8-bit dot products, on 64-bit ARM.
+    Neon,
+    /// 256-bit vectors, with fused multiply-add and half-precision conversion; x86-64 since 2013.
+    Avx2,
+    /// 8-bit dot products on 256-bit vectors.
+    AvxVnni,
+    /// 8-bit dot products on 512-bit vectors.
+    Avx512Vnni,
+    /// Matrix tiles of 8-bit integers and bfloat16, beside what [`Avx512Vnni`](Self::Avx512Vnni) has; Linux only.
+    Amx,
+}
+
+impl InstructionSet {
+    const ALL: [Self; 6] = [Self::Scalar, Self::Neon, Self::Avx2, Self::AvxVnni, Self::Avx512Vnni, Self::Amx];
+
+    /// The best that this processor has.
+    pub fn best() -> Self {
+        static BEST: OnceLock<InstructionSet> = OnceLock::new();
+        *BEST.get_or_init(|| Self::available().last().copied().unwrap_or(Self::Scalar))
+    }
+
+    /// All that this processor has, the best last.
+    pub fn available() -> Vec<Self> {
+        Self::ALL.into_iter().filter(|set| set.is_available()).collect()
+    }
+
+    fn is_available(self) -> bool {
+        match self {
+            Self::Scalar => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => {
+                is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("fma")
+                    && is_x86_feature_detected!("f16c")
+            }
+            _ => false,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Neon => "neon",
+            Self::Avx2 => "avx2",
+            Self::AvxVnni => "avx_vnni",
+            Self::Avx512Vnni => "avx512_vnni",
+            Self::Amx => "amx",
+        }
+    }
+}
+
+impl fmt::Display for InstructionSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for InstructionSet {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|set| set.name() == name.to_ascii_lowercase());
+        found.ok_or_else(|| Error::Unsupported {
+            what: "instruction set",
+            name: name.to_owned(),
+            supported: "scalar, neon, avx2, avx_vnni, avx512_vnni, amx",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_survive_printing_and_parsing() {
+        for set in InstructionSet::ALL {
+            assert_eq!(set.to_string().parse::<InstructionSet>().unwrap(), set);
+        }
+        assert!("sse".parse::<InstructionSet>().is_err());
+    }
+
+    #[test]
+    fn the_best_is_available_and_scalar_always_is() {
+        let available = InstructionSet::available();
+        assert!(available.contains(&InstructionSet::Scalar));
+        assert_eq!(available.last(), Some(&InstructionSet::best()));
+    }
+}

@@ -1,0 +1,14 @@
+//! The arithmetic of running a model on the processor: matrix products over packed weights, attention over pages of keys and
+//! values, and the threads that share the work.
+//!
+//! The only place in the workspace where `unsafe` is allowed. Every kernel of an instruction set has a scalar twin that the
+//! tests compare it with. Nothing here knows what a model is.
+#![allow(unsafe_code)]
+#![allow(dead_code, unused_imports)]
+mod instructions;
+mod parts;
+mod pool;
+
+pub use instructions::InstructionSet;
+pub(crate) use parts::Parts;
+pub(crate) use pool::Pool;
