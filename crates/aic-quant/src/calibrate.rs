@@ -2,9 +2,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use candle_core::Tensor;
-
-use crate::engine::{Observer, compute};
+use crate::engine::{Observer, Rows};
 use crate::{Error, Importance, Model, Result};
 
 /// Tokens of a window unless told otherwise, as llama.cpp has it.
@@ -187,16 +185,15 @@ impl Inputs {
 }
 
 impl Observer for Inputs {
-    fn matrix(&mut self, name: &str, input: &Tensor) -> candle_core::Result<()> {
+    fn matrix(&mut self, name: &str, input: Rows<'_>) -> Result<()> {
         // All matrices but that of the logits belong to a layer.
         if !self.output && !name.starts_with("blk.") {
             return Ok(());
         }
-        let (rows, columns) = input.dims2()?;
         let sums = self.sums.entry(name.to_owned()).or_default();
-        sums.squares.resize(columns, 0.0);
-        sums.count += rows as u64;
-        for row in input.flatten_all()?.to_vec1::<f32>()?.chunks(columns) {
+        sums.squares.resize(input.columns, 0.0);
+        sums.count += input.count() as u64;
+        for row in input.iter() {
             sums.squares.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x).powi(2));
         }
         Ok(())
@@ -213,27 +210,21 @@ struct Cosines {
 impl Cosines {
     fn influence(&self) -> Result<Vec<f64>> {
         let means = self.sums.iter().zip(&self.counts).map(|(sum, count)| 1.0 - sum / *count as f64);
-        means
-            .map(|mean| if mean.is_finite() { Ok(mean) } else { Err(not_finite()) })
-            .collect::<candle_core::Result<_>>()
-            .map_err(compute("measuring the influence of layers"))
+        means.map(|mean| if mean.is_finite() { Ok(mean) } else { Err(not_finite()) }).collect()
     }
 }
 
-fn not_finite() -> candle_core::Error {
-    candle_core::Error::msg("a hidden state is not finite")
+fn not_finite() -> Error {
+    let source = "a hidden state is not finite; the file may be damaged".into();
+    Error::Compute { during: "measuring the influence of layers", source }
 }
 
 impl Observer for Cosines {
-    fn layer(&mut self, index: usize, before: &Tensor, after: &Tensor) -> candle_core::Result<()> {
-        let (rows, columns) = before.dims2()?;
-        let [before, after] = [before, after].map(|states| states.flatten_all()?.to_vec1::<f32>());
-        let (before, after) = (before?, after?);
+    fn layer(&mut self, index: usize, before: Rows<'_>, after: Rows<'_>) -> Result<()> {
         self.sums.resize(self.sums.len().max(index + 1), 0.0);
         self.counts.resize(self.sums.len(), 0);
-        self.sums[index] +=
-            before.chunks(columns).zip(after.chunks(columns)).map(|(a, b)| cosine(a, b)).sum::<f64>();
-        self.counts[index] += rows;
+        self.sums[index] += before.iter().zip(after.iter()).map(|(a, b)| cosine(a, b)).sum::<f64>();
+        self.counts[index] += before.count();
         Ok(())
     }
 }
@@ -246,19 +237,17 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
-
     use super::*;
 
     #[test]
     fn influence_is_one_less_the_mean_cosine_over_all_tokens() {
-        let states = |rows: [[f32; 2]; 2]| Tensor::new(&rows, &Device::Cpu).unwrap();
+        let states = |values: &'static [f32; 4]| Rows { values, columns: 2 };
         let mut cosines = Cosines::default();
-        let before = states([[1.0, 0.0], [3.0, 4.0]]);
+        let before = states(&[1.0, 0.0, 3.0, 4.0]);
 
-        cosines.layer(0, &before, &states([[0.0, 2.0], [6.0, 8.0]])).unwrap();
-        cosines.layer(1, &before, &states([[-1.0, 0.0], [-3.0, -4.0]])).unwrap();
-        cosines.layer(0, &before, &before).unwrap();
+        cosines.layer(0, before, states(&[0.0, 2.0, 6.0, 8.0])).unwrap();
+        cosines.layer(1, before, states(&[-1.0, 0.0, -3.0, -4.0])).unwrap();
+        cosines.layer(0, before, before).unwrap();
 
         assert_eq!(cosines.influence().unwrap(), [0.25, 2.0]);
     }

@@ -5,7 +5,7 @@ use candle_core::{Tensor, Var};
 use super::export::values;
 use super::optimizer::AdamW;
 use super::report::HeldOut;
-use crate::engine::compute;
+use crate::engine::candle::compute;
 use crate::gguf::{self, Array, Metadata, Writer};
 use crate::{DType, Error, Result, encode};
 

@@ -3,7 +3,7 @@ use std::path::Path;
 use candle_core::Var;
 
 use super::student::Parameters;
-use crate::engine::compute;
+use crate::engine::candle::compute;
 use crate::gguf::{Metadata, Writer};
 use crate::{DType, Result, encode};
 

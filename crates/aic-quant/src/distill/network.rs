@@ -3,8 +3,9 @@ use candle_core::{D, Device, Module, Result, Tensor};
 use candle_nn::ops::rms_norm_slow;
 use candle_nn::rotary_emb::{rope_i_slow, rope_slow};
 
-use crate::engine::{Angles, Config, EMBEDDING, Rope, Weights};
-use crate::{Error, engine};
+use crate::Error;
+use crate::engine::candle::{Angles, Rope, Weights, compute};
+use crate::engine::{Config, EMBEDDING};
 
 /// The decoder of the engine for training: whole texts side by side, no cache, and every operation has a gradient.
 ///
@@ -89,7 +90,7 @@ impl Network {
         let output = supply.matrix("output.weight", vocabulary)?.unwrap_or_else(|| embedding.clone());
         let factors = supply.vector("rope_freqs.weight", config.rope_size / 2)?;
         let factors = factors.map(|factors| factors.to_vec1::<f32>()).transpose();
-        let factors = factors.map_err(engine::compute("loading a tensor"))?;
+        let factors = factors.map_err(compute("loading a tensor"))?;
         let rope = Rope::new(config, factors.as_deref());
         Ok(Self { embedding, layers, norm, output, rope, device: device.clone() })
     }

@@ -7,7 +7,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::network::Supply;
-use crate::engine::{Config, EMBEDDING, compute};
+use crate::engine::candle::compute;
+use crate::engine::{Config, EMBEDDING};
 use crate::gguf::Metadata;
 use crate::{DType, Error, Result, TensorInfo, TensorSource, decode};
 

@@ -14,7 +14,8 @@ use super::objective::{angle, cross_entropy, divergence};
 use super::optimizer::{AdamW, Gradients};
 use super::student::{Blueprint, Parameters, normal};
 use super::{Distilled, HeldOut, Objective, Progress};
-use crate::engine::{Config, Weights, compute};
+use crate::engine::Config;
+use crate::engine::candle::{Weights, compute};
 use crate::{Error, TensorSource};
 
 /// Logits that are held at once: 16 MiB, of which training makes about fifteen copies.

@@ -2,6 +2,8 @@ use crate::gguf::{Array, Metadata};
 use crate::{Error, Result, TensorSource};
 
 const ARCHITECTURE_KEY: &str = "general.architecture";
+/// The tensor with one row for each token.
+pub(crate) const EMBEDDING: &str = "token_embd.weight";
 const TOKENS_KEY: &str = "tokenizer.ggml.tokens";
 /// Larger than any real layer count, width or context; keeps arithmetic on them from overflowing.
 const LIMIT: u64 = 1 << 24;
@@ -126,15 +128,15 @@ impl Config {
 
 /// Rows of the embedding, which must be one for each token.
 fn vocabulary(source: &dyn TensorSource, keys: &Keys<'_>) -> Result<usize> {
-    let missing = || Error::MissingTensor { name: super::weights::EMBEDDING.to_owned() };
-    let embedding = source.tensors().iter().find(|tensor| tensor.name == super::weights::EMBEDDING);
+    let missing = || Error::MissingTensor { name: EMBEDDING.to_owned() };
+    let embedding = source.tensors().iter().find(|tensor| tensor.name == EMBEDDING);
     let rows = embedding.ok_or_else(missing)?.shape.first().copied().unwrap_or(0);
     let tokens = keys.metadata.array(TOKENS_KEY)?.map(Array::len);
     match tokens.filter(|tokens| *tokens != rows) {
         None => Ok(rows),
         Some(tokens) => Err(Error::metadata(
             TOKENS_KEY,
-            format!("has {tokens} entries, but `{}` has {rows} rows", super::weights::EMBEDDING),
+            format!("has {tokens} entries, but `{}` has {rows} rows", EMBEDDING),
         )),
     }
 }

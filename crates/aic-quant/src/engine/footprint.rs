@@ -1,6 +1,6 @@
+use super::candle::multiplies;
 use super::config::Config;
-use super::decoder::CHUNK;
-use super::multiplies;
+use super::reading::CHUNK;
 use crate::recipe::choose;
 use crate::{DType, Device, Result, TensorInfo, TensorSource};
 

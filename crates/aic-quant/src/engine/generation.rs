@@ -1,7 +1,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::decoder::Cache;
+use super::context::Context;
 use super::sampler::{Choice, Sampler};
 use super::stop::StopFilter;
 use super::{GenerateOptions, Model};
@@ -59,7 +59,7 @@ pub struct Timings {
 /// Ends after the last token, or after the first error. Dropping it frees its cache and ends the work.
 pub struct Generation {
     model: Model,
-    cache: Option<Cache>,
+    cache: Option<Context>,
     sampler: Sampler,
     text: TextStream,
     stop: StopFilter,
@@ -74,21 +74,22 @@ pub struct Generation {
 
 impl Generation {
     /// `prompt` leaves room for at least one token.
-    pub(super) fn new(model: Model, prompt: Vec<u32>, options: &GenerateOptions) -> Self {
+    pub(super) fn new(model: Model, prompt: Vec<u32>, options: &GenerateOptions) -> Result<Self> {
         let room = model.max_context() - prompt.len();
-        Self {
-            cache: Some(model.new_cache()),
+        let limit = options.max_tokens.min(room);
+        Ok(Self {
+            cache: Some(Context::new(model.runner(prompt.len() + limit)?)),
             sampler: Sampler::new(options, &prompt),
             text: TextStream::default(),
             stop: StopFilter::new(options.stop.clone()),
             usage: Usage { prompt_tokens: prompt.len(), output_tokens: 0 },
             pending: prompt,
-            limit: options.max_tokens.min(room),
+            limit,
             finish: None,
             started: Instant::now(),
             timings: Timings::default(),
             model,
-        }
+        })
     }
 
     /// Tokens so far.
@@ -114,7 +115,7 @@ impl Generation {
         self.by_ref().map(|piece| piece.map(|piece| piece.text)).collect()
     }
 
-    fn step(&mut self, cache: &mut Cache) -> Result<Option<Piece>> {
+    fn step(&mut self, cache: &mut Context) -> Result<Option<Piece>> {
         let choice = self.choose(cache)?;
         if self.model.tokenizer().special().is_end(choice.token) {
             return self.end(choice);
@@ -145,9 +146,9 @@ impl Generation {
         Ok(if self.stop.stopped() { text } else { text + &self.stop.finish() })
     }
 
-    fn choose(&mut self, cache: &mut Cache) -> Result<Choice> {
+    fn choose(&mut self, cache: &mut Context) -> Result<Choice> {
         let started = Instant::now();
-        let logits = self.model.next_logits(&self.pending, cache)?;
+        let logits = cache.next_logits(&self.pending)?;
         let choice = self.sampler.sample(logits)?;
         self.record(started.elapsed());
         Ok(choice)

@@ -3,13 +3,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use candle_core::Tensor;
-
-use super::compute;
 use super::config::Config;
-use super::decoder::{CHUNK, Cache, Decoder};
+use super::decoder::Decoder;
 use super::footprint::{estimate, held};
-use super::weights::Weights;
+use super::reading::Reading;
+use super::runner::Runner;
 use super::{GenerateOptions, Generation, ModelInfo, ModelOptions, Observer, Score};
 use crate::chat::{ChatTemplate, Message};
 use crate::gguf::Bytes;
@@ -72,7 +70,6 @@ impl Model {
     pub(super) fn load(source: &dyn TensorSource, options: &ModelOptions) -> Result<Self> {
         let started = Instant::now();
         let config = Config::new(source)?;
-        let device = options.device.open()?;
         let max_context = options.max_context.min(config.context);
         let footprint = estimate(source, &config, options.dtype, options.device, max_context);
         if let Some(memory) = &options.memory {
@@ -81,8 +78,7 @@ impl Model {
         let tokenizer = Tokenizer::new(source.metadata(), config.vocabulary)?;
         let template = ChatTemplate::new(source.metadata())?;
         let info = ModelInfo::new(source, &config, &footprint, &held_types(source, options.dtype))?;
-        let mut weights = Weights::new(source, &device, options.dtype, options.on_progress.as_deref());
-        let decoder = Decoder::load(&config, &mut weights, device.clone())?;
+        let decoder = Decoder::load(source, &config, options)?;
         tracing::info!(
             name = info.name.as_deref(),
             dtype = %info.dtype,
@@ -134,7 +130,7 @@ impl Model {
     pub fn complete(&self, prompt: &str, options: &GenerateOptions) -> Result<Generation> {
         options.check()?;
         let tokens = self.tokens(prompt, "prompt", self.0.max_context - 1)?;
-        Ok(Generation::new(self.clone(), tokens, options))
+        Generation::new(self.clone(), tokens, options)
     }
 
     /// A vector for `text`: the mean of its tokens' last hidden states, scaled to length 1.
@@ -143,12 +139,12 @@ impl Model {
     /// [`Error::Empty`] for an empty text, [`Error::PromptTooLong`].
     pub fn embed(&self, text: &str) -> Result<Vec<f32>> {
         let tokens = self.tokens(text, "text", self.0.max_context)?;
-        let mut cache = self.new_cache();
+        let mut reading = self.reading(&tokens)?;
         let mut sum = vec![0.0_f64; self.0.info.hidden];
-        for chunk in tokens.chunks(CHUNK) {
-            let hidden = self.hidden(chunk, &mut cache)?.sum(0).and_then(|sum| sum.to_vec1::<f32>());
-            let hidden = hidden.map_err(compute("embedding a text"))?;
-            sum.iter_mut().zip(hidden).for_each(|(sum, x)| *sum += f64::from(x));
+        while reading.advance(&mut ())? {
+            for state in reading.states()?.chunks_exact(sum.len()) {
+                sum.iter_mut().zip(state).for_each(|(sum, x)| *sum += f64::from(*x));
+            }
         }
         let length = sum.iter().map(|x| x * x).sum::<f64>().sqrt();
         Ok(sum.iter().map(|x| (x / length) as f32).collect())
@@ -163,14 +159,12 @@ impl Model {
     /// whatever `visit` fails with, which ends the run.
     pub fn predict(&self, tokens: &[u32], mut visit: impl FnMut(usize, &[f32]) -> Result<()>) -> Result<()> {
         self.check_tokens(tokens)?;
-        let mut cache = self.new_cache();
-        for (index, chunk) in tokens.chunks(CHUNK).enumerate() {
-            let hidden = self.hidden(chunk, &mut cache)?;
-            for start in (0..chunk.len()).step_by(ROWS) {
-                let rows = hidden.narrow(0, start, ROWS.min(chunk.len() - start));
-                let logits = self.logits(&rows.map_err(compute("running the model"))?)?;
-                for (row, logits) in logits.iter().enumerate() {
-                    visit(index * CHUNK + start + row, logits)?;
+        let mut reading = self.reading(tokens)?;
+        while reading.advance(&mut ())? {
+            for start in (0..reading.rows().len()).step_by(ROWS) {
+                let end = reading.rows().len().min(start + ROWS);
+                for (row, logits) in (start..end).zip(reading.logits(start..end)?) {
+                    visit(reading.rows().start + row, &logits)?;
                 }
             }
         }
@@ -199,42 +193,22 @@ impl Model {
     /// Runs `tokens` from an empty context under the eyes of `observer`; computes no logits.
     pub(crate) fn observe(&self, tokens: &[u32], observer: &mut dyn Observer) -> Result<()> {
         self.check_tokens(tokens)?;
-        let mut cache = self.new_cache();
-        tokens.chunks(CHUNK).try_for_each(|chunk| self.observed(chunk, &mut cache, observer).map(drop))
+        let mut reading = self.reading(tokens)?;
+        while reading.advance(observer)? {}
+        Ok(())
     }
 
     pub(crate) fn tokenizer(&self) -> &Tokenizer {
         &self.0.tokenizer
     }
 
-    pub(super) fn new_cache(&self) -> Cache {
-        self.0.decoder.cache()
+    /// Something to run sequences with that have `positions` together.
+    pub(super) fn runner(&self, positions: usize) -> Result<Box<dyn Runner>> {
+        self.0.decoder.runner(positions)
     }
 
-    /// Last hidden states of at most [`CHUNK`] tokens.
-    pub(super) fn hidden(&self, tokens: &[u32], cache: &mut Cache) -> Result<Tensor> {
-        self.observed(tokens, cache, &mut ())
-    }
-
-    fn observed(&self, tokens: &[u32], cache: &mut Cache, observer: &mut dyn Observer) -> Result<Tensor> {
-        self.0.decoder.hidden(tokens, cache, observer).map_err(compute("running the model"))
-    }
-
-    /// The logits after each of `hidden`, one vector for each.
-    pub(super) fn logits(&self, hidden: &Tensor) -> Result<Vec<Vec<f32>>> {
-        let logits = self.0.decoder.logits(hidden).and_then(|logits| logits.to_vec2::<f32>());
-        logits.map_err(compute("running the model"))
-    }
-
-    /// Runs `tokens` and returns the logits after the last.
-    pub(super) fn next_logits(&self, tokens: &[u32], cache: &mut Cache) -> Result<Vec<f32>> {
-        let mut last = None;
-        for chunk in tokens.chunks(CHUNK) {
-            last = Some((self.hidden(chunk, cache)?, chunk.len()));
-        }
-        let (hidden, length) = last.ok_or(Error::Empty { what: "prompt" })?;
-        let row = hidden.narrow(0, length - 1, 1).map_err(compute("running the model"))?;
-        Ok(self.logits(&row)?.swap_remove(0))
+    fn reading<'a>(&self, tokens: &'a [u32]) -> Result<Reading<'a>> {
+        Ok(Reading::new(self.runner(tokens.len())?, tokens))
     }
 
     fn check_tokens(&self, tokens: &[u32]) -> Result<()> {

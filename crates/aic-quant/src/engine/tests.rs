@@ -2,6 +2,8 @@
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
+use super::runner::Wanted;
+use super::step::Slice;
 use super::tiny::{LLAMA, Shape, Tiny, softmax};
 use super::{FinishReason, GenerateOptions, Generation, Model, ModelOptions};
 use crate::gguf::Value;
@@ -17,8 +19,15 @@ fn tokens(count: u32) -> Vec<u32> {
 
 /// Logits after each of `tokens`, run in steps of `step`.
 fn logits(model: &Model, tokens: &[u32], step: usize) -> Vec<Vec<f32>> {
-    let mut cache = model.new_cache();
-    let run = |chunk: &[u32]| model.logits(&model.hidden(chunk, &mut cache).unwrap()).unwrap();
+    let mut runner = model.runner(tokens.len()).unwrap();
+    let pages: Vec<u32> = (0..runner.pages() as u32).rev().collect();
+    let mut start = 0;
+    let run = |tokens: &[u32]| {
+        let slice = Slice { sequence: 0, tokens, start, pages: &pages, logits: false };
+        runner.run(&[slice], Wanted::All, &mut ()).unwrap();
+        start += tokens.len();
+        runner.logits(0..tokens.len()).unwrap()
+    };
     tokens.chunks(step).flat_map(run).collect()
 }
 

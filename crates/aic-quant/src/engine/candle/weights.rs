@@ -4,13 +4,11 @@ use candle_core::quantized::QMatMul;
 use candle_core::{Device, Tensor};
 
 use super::matrix::Matrix;
-use super::options::OnProgress;
-use super::{compute, multiplies, qtensor};
+use super::qtensor::multiplies;
+use super::{compute, qtensor};
+use crate::engine::options::OnProgress;
 use crate::recipe::choose;
 use crate::{DType, Error, Progress, Result, TensorInfo, TensorSource, decode, encode};
-
-/// The tensor with one row for each token.
-pub(crate) const EMBEDDING: &str = "token_embd.weight";
 
 /// Takes tensors out of a source, one at a time: reads, checks the shape, quantizes if asked to, puts it on the device.
 pub(crate) struct Weights<'a> {

@@ -1,7 +1,7 @@
 use candle_core::quantized::QMatMul;
 use candle_core::{Module, Result, Tensor};
 
-use super::observer::Observer;
+use crate::engine::observer::{Observer, Rows};
 
 /// A weight matrix, `[out_features, in_features]`, that knows its name, so that an observer can tell inputs apart.
 #[derive(Clone)]
@@ -23,7 +23,13 @@ impl Matrix {
 
     /// Only shows `input`.
     pub(super) fn show(&self, input: &Tensor, observer: &mut dyn Observer) -> Result<()> {
-        observer.matrix(&self.name, input)
+        if !observer.watches() {
+            return Ok(());
+        }
+        let values = rows(input)?;
+        observer
+            .matrix(&self.name, Rows { values: &values, columns: input.dim(1)? })
+            .map_err(candle_core::Error::wrap)
     }
 
     /// Only multiplies.
@@ -35,4 +41,9 @@ impl Matrix {
     pub(super) fn embedding(&self, tokens: &Tensor) -> Result<Tensor> {
         self.weight.embedding(tokens)
     }
+}
+
+/// The numbers of `[rows, columns]`.
+pub(super) fn rows(tensor: &Tensor) -> Result<Vec<f32>> {
+    tensor.flatten_all()?.to_vec1()
 }

@@ -1,6 +1,6 @@
 use candle_core::{D, Device, Result, Tensor};
 
-use super::config::Config;
+use crate::engine::config::Config;
 
 /// Rotary position embedding: pairs of numbers of each head are turned by an angle that grows with the position
 /// ([Su et al. 2021](https://arxiv.org/abs/2104.09864)).
