@@ -82,13 +82,14 @@ struct Positions<'a> {
 
 impl Network {
     pub(super) fn load(config: &Config, supply: &mut dyn Supply, device: &Device) -> crate::Result<Self> {
+        config.check_plain(config.context)?;
         let vocabulary = [config.vocabulary, config.hidden];
         let embedding = matrix(supply, EMBEDDING, vocabulary)?;
         let layers =
             (0..config.layers).map(|i| Layer::load(config, supply, i)).collect::<crate::Result<_>>()?;
         let norm = Norm::load(config, supply, "output_norm.weight", config.hidden)?;
         let output = supply.matrix("output.weight", vocabulary)?.unwrap_or_else(|| embedding.clone());
-        let factors = supply.vector("rope_freqs.weight", config.rope_size / 2)?;
+        let factors = supply.vector(config.rope_factors(config.context), config.rope_size / 2)?;
         let factors = factors.map(|factors| factors.to_vec1::<f32>()).transpose();
         let factors = factors.map_err(compute("loading a tensor"))?;
         let rope = Rope::new(config, factors.as_deref());

@@ -71,6 +71,7 @@ impl Model {
         let started = Instant::now();
         let config = Config::new(source)?;
         let max_context = options.max_context.min(config.context);
+        config.check_plain(max_context)?;
         let footprint = estimate(source, &config, options.dtype, options.device, max_context);
         if let Some(memory) = &options.memory {
             fits(memory.as_ref(), options.device, footprint.total_bytes())?;

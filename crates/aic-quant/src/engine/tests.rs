@@ -315,7 +315,7 @@ fn wrong_metadata_is_refused_by_the_name_of_the_key() {
         ("llama.attention.key_length", u64::MAX.into()),
         ("llama.rope.dimension_count", 18_u32.into()),
         ("llama.rope.freq_base", f32::NAN.into()),
-        ("llama.rope.scaling.type", "yarn".into()),
+        ("llama.rope.scaling.type", "ntk".into()),
         ("llama.expert_count", 8_u32.into()),
         ("llama.context_length", 0_u32.into()),
         ("tokenizer.ggml.tokens", vec!["a".to_owned()].into()),

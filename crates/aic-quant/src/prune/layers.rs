@@ -37,11 +37,19 @@ impl Layers {
         }
     }
 
-    /// The metadata with the number of layers that are left.
+    /// The metadata with the number of layers that are left, and which of them have a window if any had one.
     pub(super) fn describe(&self, metadata: &Metadata, config: &Config) -> Metadata {
         let mut metadata = metadata.clone();
         let left = self.indices.iter().flatten().count();
-        metadata.insert(format!("{}.block_count", config.architecture.name()), left as u32);
+        let key = |name: &str| format!("{}.{name}", config.architecture.name());
+        metadata.insert(key("block_count"), left as u32);
+        let windows: Vec<bool> =
+            (0..config.layers).map(|layer| config.layer(layer).window.is_some()).collect();
+        if windows.contains(&true) {
+            let kept = windows.iter().zip(&self.indices).filter(|(_, index)| index.is_some());
+            let kept: Vec<bool> = kept.map(|(window, _)| *window).collect();
+            metadata.insert(key("attention.sliding_window_pattern"), kept);
+        }
         metadata
     }
 }

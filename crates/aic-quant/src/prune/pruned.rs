@@ -51,12 +51,12 @@ impl<'a> Pruned<'a> {
         match method {
             Method::Weights { saliency, pattern } => Self::weights(source, *saliency, *pattern),
             Method::Heads { saliency, keep } => {
-                let config = Config::new(source)?;
+                let config = separate(source)?;
                 let cuts = Structure::heads(&config).cuts(source, &config, *saliency, *keep)?;
                 Self::cut(source, with_heads(source.metadata(), &config, *keep), cuts)
             }
             Method::Channels { saliency, keep } => {
-                let config = Config::new(source)?;
+                let config = separate(source)?;
                 let cuts = Structure::channels(&config).cuts(source, &config, *saliency, *keep)?;
                 Self::cut(source, with_channels(source.metadata(), &config, *keep), cuts)
             }
@@ -140,6 +140,19 @@ impl fmt::Debug for Pruned<'_> {
             .field("tensors_before", &self.source.tensors().len())
             .finish_non_exhaustive()
     }
+}
+
+/// The measures of a model whose heads and channels have matrices of their own to be cut out of.
+fn separate(source: &dyn TensorSource) -> Result<Config> {
+    let config = Config::new(source)?;
+    if config.fused_qkv || config.fused_gate_up {
+        return Err(Error::Unsupported {
+            what: "pruning heads or channels of architecture",
+            name: format!("{} (with fused matrices)", config.architecture.name()),
+            supported: "models with separate attn_q, attn_k, attn_v, ffn_gate and ffn_up",
+        });
+    }
+    Ok(config)
 }
 
 fn is_layer_matrix(tensor: &TensorInfo) -> bool {

@@ -173,6 +173,32 @@ fn pruning_twice_is_pruning_a_pruned_model() {
 }
 
 #[test]
+fn layers_that_stay_keep_their_windows() {
+    let source = file(&Tiny::new(Shape { architecture: "gemma2", layers: 5, ..LLAMA }));
+
+    let pruned = Pruned::new(&source, &Method::Layers { remove: vec![1, 2] }).unwrap();
+
+    let pattern = pruned.metadata().get("gemma2.attention.sliding_window_pattern");
+    assert_eq!(pattern, Some(&vec![true, false, true].into()));
+}
+
+#[test]
+fn fused_matrices_are_not_cut_as_if_they_were_none() {
+    let mut tiny = Tiny::new(Shape { architecture: "phi3", ..LLAMA });
+    tiny.tensors.retain(|name, _| !name.contains("ffn_gate"));
+    let source = file(&tiny);
+
+    for method in [
+        Method::Channels { saliency: Saliency::Magnitude, keep: 32 },
+        Method::Heads { saliency: Saliency::Magnitude, keep: 1 },
+    ] {
+        assert!(
+            matches!(Pruned::new(&source, &method), Err(Error::Unsupported { name, .. }) if name.contains("fused"))
+        );
+    }
+}
+
+#[test]
 fn numbers_out_of_range_are_named() {
     let source = file(&Tiny::new(LLAMA));
     let saliency = Saliency::Magnitude;

@@ -89,7 +89,7 @@ impl Decoder {
         // A model without an output matrix uses the embedding for it; both then share one tensor.
         let output =
             weights.optional_matrix("output.weight", vocabulary)?.unwrap_or_else(|| embedding.clone());
-        let factors = weights.optional_numbers("rope_freqs.weight", config.rope_size / 2)?;
+        let factors = weights.optional_numbers(config.rope_factors(config.context), config.rope_size / 2)?;
         let rope = Rope::new(config, factors.as_deref());
         Ok(Self { device, embedding, layers, norm, output, rope })
     }

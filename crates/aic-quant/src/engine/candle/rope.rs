@@ -7,6 +7,8 @@ use crate::engine::config::Config;
 pub(crate) struct Rope {
     /// Angle for one position, of each pair.
     frequencies: Vec<f64>,
+    /// What rotated numbers are multiplied with.
+    magnitude: f64,
     pub(crate) neighbours: bool,
     pub(crate) size: usize,
 }
@@ -18,15 +20,13 @@ pub(crate) struct Angles {
 }
 
 impl Rope {
-    /// `factors`, one for each pair, stretch the wave lengths as Llama 3.1 does for long contexts.
+    /// As the first layer has it, and all others of a [plain](Config::check_plain) model. `factors`, one for each pair, stretch
+    /// the wave lengths as Llama 3.1 does for long contexts.
     pub(crate) fn new(config: &Config, factors: Option<&[f32]>) -> Self {
-        let frequency = |pair: usize| {
-            let exponent = (2 * pair) as f64 / config.rope_size as f64;
-            let factor = factors.map_or(1.0, |factors| f64::from(factors[pair]));
-            config.rope_scale / (config.rope_base.powf(exponent) * factor)
-        };
+        let (frequencies, magnitude) = config.inverse_frequencies(0, factors);
         Self {
-            frequencies: (0..config.rope_size / 2).map(frequency).collect(),
+            frequencies,
+            magnitude: magnitude.into(),
             neighbours: config.architecture.rotates_neighbours(),
             size: config.rope_size,
         }
@@ -38,7 +38,8 @@ impl Rope {
             |position: usize| self.frequencies.iter().map(move |frequency| position as f64 * frequency);
         let angles: Vec<f64> = (start..start + count).flat_map(angle).collect();
         let table = |function: fn(f64) -> f64| {
-            let values: Vec<f32> = angles.iter().map(|angle| function(*angle) as f32).collect();
+            let values: Vec<f32> =
+                angles.iter().map(|angle| (function(*angle) * self.magnitude) as f32).collect();
             Tensor::from_vec(values, (count, self.frequencies.len()), device)
         };
         Ok(Angles { cosines: table(f64::cos)?, sines: table(f64::sin)? })
