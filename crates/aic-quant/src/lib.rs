@@ -114,7 +114,7 @@ pub use huggingface::HuggingFace;
 pub use importance::{Importance, Provenance};
 pub use inspect::{Inspection, ModelFile, Quantization, TokenizerSummary, TypeUse, inspect};
 #[cfg(feature = "engine")]
-pub use kernels::InstructionSet;
+pub use kernels::{CacheType, InstructionSet};
 pub use memory::{DeviceMemory, Memory, SystemMemory, fits};
 #[cfg(feature = "engine")]
 pub use mix::mean_kl;

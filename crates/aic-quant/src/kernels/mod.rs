@@ -5,10 +5,13 @@
 //! tests compare it with. Nothing here knows what a model is.
 #![allow(unsafe_code)]
 #![allow(dead_code, unused_imports)]
+pub(crate) mod attention;
 mod instructions;
 mod parts;
 mod pool;
+pub(crate) mod vectors;
 
+pub use attention::CacheType;
 pub use instructions::InstructionSet;
 pub(crate) use parts::Parts;
 pub(crate) use pool::Pool;

@@ -1,0 +1,36 @@
+//! The two matrix products of attention, each over one page.
+use super::PAGE;
+
+/// `scores[row] = queries[row] · keys` for all rows of `scores`, `[rows, 32]`; `queries` is `[rows, size]` and `keys`
+/// `[size, 32]`.
+pub(super) fn scores(queries: &[f32], keys: &[f32], size: usize, scores: &mut [f32]) {
+    for (query, out) in queries.chunks_exact(size).zip(scores.as_chunks_mut::<PAGE>().0) {
+        *out = [0.0; PAGE];
+        for (x, keys) in query.iter().zip(keys.as_chunks::<PAGE>().0) {
+            for (out, key) in out.iter_mut().zip(keys) {
+                *out += x * key;
+            }
+        }
+    }
+}
+
+/// `mixed[row] = mixed[row] · fade[row] + shares[row] · values`; `mixed` is `[rows, stride]`, `shares` `[rows, 32]`, of which
+/// the first `count` are used, and `values` `[count, stride]`.
+pub(super) fn mix(
+    shares: &[f32],
+    values: &[f32],
+    count: usize,
+    fade: &[f32],
+    stride: usize,
+    mixed: &mut [f32],
+) {
+    let rows = shares.as_chunks::<PAGE>().0.iter().zip(fade).zip(mixed.chunks_exact_mut(stride));
+    for ((shares, fade), mixed) in rows {
+        mixed.iter_mut().for_each(|x| *x *= fade);
+        for (share, values) in shares[..count].iter().zip(values.chunks_exact(stride)) {
+            for (out, value) in mixed.iter_mut().zip(values) {
+                *out += share * value;
+            }
+        }
+    }
+}

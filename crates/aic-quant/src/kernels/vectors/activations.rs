@@ -1,0 +1,157 @@
+use super::functions::{self, exp};
+use super::{LANES, Vectors, vectorize};
+use crate::kernels::Parts;
+
+/// Numbers that make a task of their own.
+const CHUNK: usize = 4096;
+
+impl Vectors<'_> {
+    /// `gate = silu(gate) · up`, number by number: SwiGLU ([Shazeer 2020](https://arxiv.org/abs/2002.05202)).
+    pub(crate) fn silu_multiply(&self, gate: &mut [f32], up: &[f32]) {
+        self.zip(
+            gate,
+            up,
+            #[inline(always)]
+            |gate, up, fused| functions::silu(gate, fused) * up,
+        );
+    }
+
+    /// `gate = gelu_tanh(gate) · up`, number by number: GEGLU, as in Gemma.
+    pub(crate) fn gelu_tanh_multiply(&self, gate: &mut [f32], up: &[f32]) {
+        self.zip(
+            gate,
+            up,
+            #[inline(always)]
+            |gate, up, fused| functions::gelu_tanh(gate, fused) * up,
+        );
+    }
+
+    /// `sum += other`, number by number.
+    pub(crate) fn add(&self, sum: &mut [f32], other: &[f32]) {
+        self.zip(
+            sum,
+            other,
+            #[inline(always)]
+            |a, b, _| a + b,
+        );
+    }
+
+    /// Adds `bias` to each row of `rows`, `[rows, bias.len()]`.
+    pub(crate) fn add_bias(&self, rows: &mut [f32], bias: &[f32]) {
+        rows.chunks_exact_mut(bias.len()).for_each(|row| self.add(row, bias));
+    }
+
+    /// x times the normal distribution's share below x, in place; to within 3·10⁻⁷ · |x|.
+    pub(crate) fn gelu(&self, numbers: &mut [f32]) {
+        self.map(numbers, functions::gelu);
+    }
+
+    /// The approximation of [`gelu`](Self::gelu) by tanh, in place.
+    pub(crate) fn gelu_tanh(&self, numbers: &mut [f32]) {
+        self.map(numbers, functions::gelu_tanh);
+    }
+
+    pub(crate) fn silu(&self, numbers: &mut [f32]) {
+        self.map(numbers, functions::silu);
+    }
+
+    pub(crate) fn scale(&self, numbers: &mut [f32], factor: f32) {
+        self.map(
+            numbers,
+            #[inline(always)]
+            |x, _| x * factor,
+        );
+    }
+
+    /// `cap · tanh(x / cap)` of each number, in place.
+    pub(crate) fn softcap(&self, numbers: &mut [f32], cap: f32) {
+        self.map(
+            numbers,
+            #[inline(always)]
+            |x, fused| cap * functions::tanh(x / cap, fused),
+        );
+    }
+
+    /// Softmax of each row of `rows`, `[rows, size]`, in place.
+    ///
+    /// A row of nothing but −∞ becomes NaN.
+    pub(crate) fn softmax(&self, rows: &mut [f32], size: usize) {
+        let count = rows.len() / size;
+        let parts = Parts::new(rows);
+        self.by_rows(count, size, |range| {
+            // SAFETY: the ranges of rows do not overlap.
+            let rows = unsafe { parts.part(range.start * size..range.end * size) };
+            vectorize(
+                self.instructions,
+                #[inline(always)]
+                |fused| rows.chunks_exact_mut(size).for_each(|row| softmax(row, fused)),
+            );
+        });
+    }
+
+    /// Calls `function` with each number, and whether products and sums are fused.
+    #[inline(always)]
+    fn map(&self, numbers: &mut [f32], function: impl Fn(f32, bool) -> f32 + Sync) {
+        let (count, length) = (numbers.len().div_ceil(CHUNK), numbers.len());
+        let parts = Parts::new(numbers);
+        self.by_rows(count, CHUNK, |range| {
+            // SAFETY: the ranges of chunks do not overlap.
+            let numbers = unsafe { parts.part(range.start * CHUNK..(range.end * CHUNK).min(length)) };
+            vectorize(
+                self.instructions,
+                #[inline(always)]
+                |fused| {
+                    for x in numbers {
+                        *x = function(*x, fused);
+                    }
+                },
+            );
+        });
+    }
+
+    /// Puts what `function` makes of each number and its partner in its place.
+    #[inline(always)]
+    fn zip(&self, numbers: &mut [f32], others: &[f32], function: impl Fn(f32, f32, bool) -> f32 + Sync) {
+        assert_eq!(numbers.len(), others.len(), "there are not as many numbers on both sides");
+        let (count, length) = (numbers.len().div_ceil(CHUNK), numbers.len());
+        let parts = Parts::new(numbers);
+        self.by_rows(count, CHUNK, |range| {
+            let range = range.start * CHUNK..(range.end * CHUNK).min(length);
+            // SAFETY: the ranges of chunks do not overlap.
+            let numbers = unsafe { parts.part(range.clone()) };
+            vectorize(
+                self.instructions,
+                #[inline(always)]
+                |fused| {
+                    for (x, other) in numbers.iter_mut().zip(&others[range]) {
+                        *x = function(*x, *other, fused);
+                    }
+                },
+            );
+        });
+    }
+}
+
+#[inline(always)]
+fn softmax(row: &mut [f32], fused: bool) {
+    let mut largest = f32::NEG_INFINITY;
+    for x in row.iter() {
+        largest = if *x > largest { *x } else { largest };
+    }
+    let mut sums = [0.0; LANES];
+    let (chunks, rest) = row.as_chunks_mut::<LANES>();
+    for lanes in chunks {
+        for i in 0..LANES {
+            lanes[i] = exp(lanes[i] - largest, fused);
+            sums[i] += lanes[i];
+        }
+    }
+    for (x, sum) in rest.iter_mut().zip(&mut sums) {
+        *x = exp(*x - largest, fused);
+        *sum += *x;
+    }
+    let inverse = sums.iter().sum::<f32>().recip();
+    for x in row {
+        *x *= inverse;
+    }
+}

@@ -1,0 +1,45 @@
+//! What happens between matrix products, row by row: norms, rotations, activations.
+//!
+//! Each function is written once, over groups of eight numbers, and compiled twice: for any processor, and for those with
+//! [`InstructionSet::Avx2`], where products are added with one rounding.
+mod activations;
+mod functions;
+mod level;
+mod norms;
+mod rope;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+pub(super) use functions::{exp, tanh};
+pub(super) use level::vectorize;
+pub(crate) use rope::{Angles, Pairs};
+
+use super::{InstructionSet, Pool};
+
+/// Numbers in a vector.
+pub(super) const LANES: usize = 8;
+
+/// Numbers below which a second thread costs more than it saves.
+const SHARED: usize = 1 << 15;
+
+/// Who does the arithmetic, and with which instructions.
+#[derive(Clone, Copy)]
+pub(crate) struct Vectors<'a> {
+    pool: &'a Pool,
+    instructions: InstructionSet,
+}
+
+impl<'a> Vectors<'a> {
+    pub(crate) fn new(pool: &'a Pool, instructions: InstructionSet) -> Self {
+        Self { pool, instructions }
+    }
+
+    /// Calls `work` with ranges that together are all of `rows` rows of `size` numbers, on all threads if that is worth it.
+    fn by_rows(&self, rows: usize, size: usize, work: impl Fn(Range<usize>) + Sync) {
+        let tasks = if rows * size < SHARED { 1 } else { self.pool.threads() * 4 };
+        let step = rows.div_ceil(tasks).max(1);
+        self.pool.run(rows.div_ceil(step), |task| work(task * step..((task + 1) * step).min(rows)));
+    }
+}
