@@ -155,7 +155,7 @@ pub(super) fn nibbles(codes: &[u8; 32]) -> [u8; 16] {
 
 /// Undoes [`nibbles`].
 #[inline(always)]
-pub(super) fn from_nibbles(bytes: &[u8; 16]) -> [u8; 32] {
+pub(crate) fn from_nibbles(bytes: &[u8; 16]) -> [u8; 32] {
     let mut codes = [0; 32];
     for i in 0..16 {
         codes[i] = bytes[i] & 0xf;
@@ -176,7 +176,7 @@ pub(super) fn fifth_bits(codes: &[u8; 32]) -> [u8; 4] {
 
 /// Puts the fifth bits back onto the other four.
 #[inline(always)]
-pub(super) fn with_fifth_bits(mut codes: [u8; 32], bits: [u8; 4]) -> [u8; 32] {
+pub(crate) fn with_fifth_bits(mut codes: [u8; 32], bits: [u8; 4]) -> [u8; 32] {
     let bits = u32::from_le_bytes(bits);
     for (i, code) in codes.iter_mut().enumerate() {
         *code |= (bits >> i & 1) as u8 * 16;
@@ -186,13 +186,13 @@ pub(super) fn with_fifth_bits(mut codes: [u8; 32], bits: [u8; 4]) -> [u8; 32] {
 
 /// `N` bytes of a block from `start` on.
 #[inline(always)]
-pub(super) fn part<const N: usize>(block: &[u8], start: usize) -> [u8; N] {
+pub(crate) fn part<const N: usize>(block: &[u8], start: usize) -> [u8; N] {
     block[start..start + N].try_into().expect("the part has the length asked for")
 }
 
 /// The 16-bit float at `start`.
 #[inline(always)]
-pub(super) fn half_at(block: &[u8], start: usize) -> f32 {
+pub(crate) fn half_at(block: &[u8], start: usize) -> f32 {
     floats::f16_to_f32(u16::from_le_bytes(part(block, start)))
 }
 

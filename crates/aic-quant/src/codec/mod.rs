@@ -1,12 +1,12 @@
 //! Turning numbers into the bytes of a type, and back.
-mod blocks;
+pub(crate) mod blocks;
 #[cfg(test)]
 mod blocks_tests;
 mod floats;
 mod lanes;
 mod legacy;
-mod nonlinear;
-mod superblocks;
+pub(crate) mod nonlinear;
+pub(crate) mod superblocks;
 
 use std::thread;
 

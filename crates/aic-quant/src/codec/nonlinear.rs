@@ -15,11 +15,11 @@ use super::lanes::{Block, Eight, low_byte};
 use crate::DType;
 
 /// The levels of IQ4_NL and IQ4_XS, `kvalues_iq4nl` in ggml.
-const LEVELS: [f32; 16] = [
+pub(crate) const LEVELS: [f32; 16] = [
     -127.0, -104.0, -83.0, -65.0, -49.0, -35.0, -22.0, -10.0, 1.0, 13.0, 25.0, 38.0, 53.0, 69.0, 89.0, 113.0,
 ];
 /// The levels of MXFP4, twice as large as in the standard; the scale makes up for it.
-const FP4_LEVELS: [f32; 16] =
+pub(crate) const FP4_LEVELS: [f32; 16] =
     [0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 0.0, -1.0, -2.0, -3.0, -4.0, -6.0, -8.0, -12.0];
 
 /// What each level is above the one before.
@@ -170,7 +170,7 @@ fn numbers(scale: f32, levels: &[f32; 16], nibbles: [u8; 16]) -> [f32; 32] {
 
 /// 2 to the power of `exponent` − 128.
 #[inline(always)]
-fn half_of_power(exponent: u8) -> f32 {
+pub(crate) fn half_of_power(exponent: u8) -> f32 {
     let bits = if exponent < 2 { 0x0020_0000 << exponent } else { (u32::from(exponent) - 1) << 23 };
     f32::from_bits(bits)
 }

@@ -7,11 +7,13 @@
 #![allow(dead_code, unused_imports)]
 pub(crate) mod attention;
 mod instructions;
+mod packed;
 mod parts;
 mod pool;
 pub(crate) mod vectors;
 
 pub use attention::CacheType;
 pub use instructions::InstructionSet;
+pub(crate) use packed::{Packed, Product, Scratch, multiply};
 pub(crate) use parts::Parts;
 pub(crate) use pool::Pool;

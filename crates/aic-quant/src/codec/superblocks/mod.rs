@@ -23,13 +23,13 @@ mod affine;
 mod group;
 mod lanes;
 mod linear;
-mod planes;
+pub(crate) mod planes;
 mod q2_k;
 mod q3_k;
 mod q4_k;
 mod q5_k;
 mod q6_k;
-mod six_bits;
+pub(crate) mod six_bits;
 
 use std::marker::PhantomData;
 

@@ -20,7 +20,7 @@ pub(super) fn pack(codes: &[u8; 256], from: usize, bits: usize, stride: usize, o
 
 /// Adds what [`pack`] packed to `codes`.
 #[inline(always)]
-pub(super) fn unpack(bytes: &[u8], from: usize, bits: usize, stride: usize, codes: &mut [u8; 256]) {
+pub(crate) fn unpack(bytes: &[u8], from: usize, bits: usize, stride: usize, codes: &mut [u8; 256]) {
     let (codes, bytes) = (codes.as_chunks_mut::<8>().0, bytes.as_chunks::<8>().0);
     let (stride, shares) = (stride / 8, 8 / bits);
     for (i, word) in bytes.iter().enumerate() {

@@ -17,7 +17,7 @@ pub(super) fn pack_pairs(scales: &[u8; 8], minima: &[u8; 8]) -> [u8; 12] {
 
 /// Undoes [`pack_pairs`].
 #[inline(always)]
-pub(super) fn unpack_pairs(bytes: &[u8; 12]) -> ([u8; 8], [u8; 8]) {
+pub(crate) fn unpack_pairs(bytes: &[u8; 12]) -> ([u8; 8], [u8; 8]) {
     let (mut scales, mut minima) = ([0; 8], [0; 8]);
     for j in 0..4 {
         scales[j] = bytes[j] & 63;
@@ -46,7 +46,7 @@ pub(super) fn pack_scales(scales: &[u8; 16]) -> [u8; 12] {
 
 /// Undoes [`pack_scales`].
 #[inline(always)]
-pub(super) fn unpack_scales(bytes: &[u8; 12]) -> [u8; 16] {
+pub(crate) fn unpack_scales(bytes: &[u8; 12]) -> [u8; 16] {
     let mut scales = [0; 16];
     for j in 0..16 {
         let low = bytes[j % 8] >> (4 * (j / 8)) & 15;

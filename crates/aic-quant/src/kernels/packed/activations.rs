@@ -1,0 +1,191 @@
+//! Input of a product, as numbers and in 8 bits.
+//!
+//! Whatever the type of the weights, 32 columns share a scale, as in ggml's Q8_0; ggml gives 256 columns one scale where weights
+//! are of a K type. The finer scale costs a multiplication in 32 columns and keeps an outlier from taking the bits of its
+//! neighbours. A number is rounded to the nearest multiple of the scale, ties to even; codes are never −128.
+use std::ops::Range;
+
+use super::super::{Parts, Pool};
+
+/// Columns of a [`Chunk`].
+pub(super) const COLUMNS: usize = 256;
+
+/// Rows quantized as one task.
+const ROWS_PER_TASK: usize = 16;
+
+/// 256 columns of one row of the input; zeros beyond its end.
+#[derive(Clone)]
+#[repr(C)]
+pub(super) struct Chunk {
+    pub(super) codes: [i8; COLUMNS],
+    /// For each 32 columns; NaN if one of the numbers is infinite or none.
+    pub(super) scales: [f32; 8],
+    /// Of each 16 columns, the sum of the codes times the scale.
+    pub(super) sums: [f32; 16],
+}
+
+impl Chunk {
+    const ZERO: Self = Self { codes: [0; COLUMNS], scales: [0.0; 8], sums: [0.0; 16] };
+
+    /// Takes over up to 256 numbers.
+    #[inline(always)]
+    fn quantize(&mut self, numbers: &[f32]) {
+        *self = Self::ZERO;
+        for (i, numbers) in numbers.chunks(32).enumerate() {
+            let codes = &mut self.codes[32 * i..][..32];
+            self.scales[i] = quantize(numbers, codes);
+            for (half, codes) in codes.chunks(16).enumerate() {
+                let sum: i32 = codes.iter().map(|code| i32::from(*code)).sum();
+                self.sums[2 * i + half] = sum as f32 * self.scales[i];
+            }
+        }
+    }
+}
+
+/// Fills `codes`, which are zeros at first, and returns their scale.
+#[inline(always)]
+fn quantize(numbers: &[f32], codes: &mut [i8]) -> f32 {
+    let mut bits = 0;
+    for number in numbers {
+        // For numbers without their signs, bits are in the order of the numbers, and NaN is above all.
+        bits = bits.max(number.to_bits() & 0x7fff_ffff);
+    }
+    let largest = f32::from_bits(bits);
+    if !largest.is_finite() {
+        return f32::NAN;
+    }
+    let scale = largest / 127.0;
+    let inverse = if scale >= f32::MIN_POSITIVE { 1.0 / scale } else { 0.0 };
+    for (code, number) in codes.iter_mut().zip(numbers) {
+        *code = nearest(number * inverse);
+    }
+    scale
+}
+
+/// The nearest whole number to one of at most 127 in size, ties to even.
+#[inline(always)]
+fn nearest(number: f32) -> i8 {
+    // Added to this, a number has its whole part in the lowest bits.
+    const ROUNDER: f32 = 12_582_912.0;
+    (number + ROUNDER).to_bits() as i8
+}
+
+/// The rows of an input `[rows, columns]`.
+#[derive(Clone, Copy)]
+pub(super) struct Activations<'a> {
+    numbers: &'a [f32],
+    columns: usize,
+    rows: usize,
+    /// For each chunk of columns all rows, one after the other; none where only plain weights are multiplied.
+    chunks: &'a [Chunk],
+}
+
+impl<'a> Activations<'a> {
+    /// `codes` says whether the numbers are wanted in 8 bits as well, which go to `chunks`.
+    pub(super) fn new(
+        numbers: &'a [f32],
+        rows: usize,
+        codes: bool,
+        pool: &Pool,
+        chunks: &'a mut Vec<Chunk>,
+    ) -> Self {
+        let columns = numbers.len().checked_div(rows).unwrap_or(0);
+        let count = if codes { columns.div_ceil(COLUMNS) * rows } else { 0 };
+        if chunks.len() < count {
+            chunks.resize(count, Chunk::ZERO);
+        }
+        let chunks = &mut chunks[..count];
+        if codes {
+            quantize_rows(numbers, rows, columns, pool, chunks);
+        }
+        Self { numbers, columns, rows, chunks }
+    }
+
+    pub(super) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Columns `256 × index` and on of `rows`, in 8 bits.
+    pub(super) fn chunks(&self, index: usize, rows: Range<usize>) -> &'a [Chunk] {
+        &self.chunks[index * self.rows..][..self.rows][rows]
+    }
+
+    /// A row's numbers.
+    pub(super) fn numbers(&self, row: usize) -> &'a [f32] {
+        &self.numbers[row * self.columns..][..self.columns]
+    }
+}
+
+fn quantize_rows(numbers: &[f32], rows: usize, columns: usize, pool: &Pool, chunks: &mut [Chunk]) {
+    let chunks = Parts::new(chunks);
+    pool.run(rows.div_ceil(ROWS_PER_TASK), |task| {
+        for row in task * ROWS_PER_TASK..rows.min((task + 1) * ROWS_PER_TASK) {
+            let numbers = &numbers[row * columns..][..columns];
+            quantize_row(numbers, |index| {
+                let at = index * rows + row;
+                // SAFETY: each row is of one task, and its chunks are its own.
+                let chunk = unsafe { chunks.part(at..at + 1) };
+                &mut chunk[0]
+            });
+        }
+    });
+}
+
+fn quantize_row<'a>(numbers: &[f32], chunk: impl Fn(usize) -> &'a mut Chunk) {
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for (index, numbers) in numbers.chunks(COLUMNS).enumerate() {
+                chunk(index).quantize(numbers);
+            }
+        },
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn quantized(numbers: &[f32]) -> Chunk {
+        let mut chunk = Chunk::ZERO;
+        chunk.quantize(numbers);
+        chunk
+    }
+
+    #[test]
+    fn largest_number_becomes_127_and_halves_go_to_even() {
+        let chunk = quantized(&[-127.0, 0.5, 1.5, -2.5, 126.4]);
+
+        assert_eq!(chunk.codes[..6], [-127, 0, 2, -2, 126, 0]);
+        assert_eq!((chunk.scales[0], chunk.scales[1], chunk.sums[0]), (1.0, 0.0, -1.0));
+    }
+
+    #[test]
+    fn numbers_that_are_none_make_the_scale_none() {
+        for odd in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut numbers = [1.0; 64];
+            numbers[40] = odd;
+            let chunk = quantized(&numbers);
+            assert!(chunk.scales[0] > 0.0 && chunk.scales[1].is_nan() && chunk.sums[3].is_nan());
+        }
+    }
+
+    #[test]
+    fn smallest_and_largest_numbers_do_no_harm() {
+        assert_eq!(quantized(&[1e-40, -1e-40]).codes, [0; 256]);
+        assert_eq!(quantized(&[f32::MAX, f32::MIN]).codes[..2], [127, -127]);
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_come_back_within_half_a_step(numbers in prop::collection::vec(-1e3_f32..1e3, 1..=256)) {
+            let chunk = quantized(&numbers);
+            for (i, number) in numbers.iter().enumerate() {
+                let back = f32::from(chunk.codes[i]) * chunk.scales[i / 32];
+                prop_assert!((number - back).abs() <= chunk.scales[i / 32] * 0.5001, "{number}: {back}");
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+use std::ops::Range;
+
+use super::super::{InstructionSet, Parts, Pool};
+use super::activations::{Activations, Chunk};
+use super::layout::ROWS;
+use super::{Packed, scalar};
+
+/// Most rows of the input in a tile. More would share the work of unpacking weights further, fewer stay in the second cache.
+pub(super) const TILE_ROWS: usize = 96;
+
+/// Fewest multiply-adds worth a task of their own: some microseconds.
+const TASK_WORK: usize = 200_000;
+
+/// Tasks for each thread, so that none waits long for the last.
+const TASKS_PER_THREAD: usize = 8;
+
+/// A matrix to multiply the input with, and where the result goes.
+pub(crate) struct Product<'a> {
+    pub(crate) weights: &'a Packed,
+    /// `[tokens, rows of the weights]`, row-major.
+    pub(crate) output: &'a mut [f32],
+}
+
+/// Memory that products use while they are computed, kept from one to the next. Grows to what the largest input needs.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    chunks: Vec<Chunk>,
+    tasks: Vec<Task>,
+}
+
+/// Multiplies an input `[tokens, columns]`, row-major, with several matrices of as many columns.
+///
+/// The input is quantized once for all of them, and the threads share the work of all. A result is the same for any number of
+/// threads, and a token's for any number of other tokens. Where a block of the input or the weights has a number that is
+/// infinite or none, so may be the results that it is part of.
+///
+/// # Panics
+/// If the lengths of the input or an output do not fit.
+pub(crate) fn multiply(
+    pool: &Pool,
+    scratch: &mut Scratch,
+    input: &[f32],
+    tokens: usize,
+    products: &mut [Product<'_>],
+) {
+    for Product { weights, output } in products.iter() {
+        assert_eq!(input.len(), tokens * weights.columns(), "input of {tokens} tokens for {weights:?}");
+        assert_eq!(output.len(), tokens * weights.rows(), "output of {tokens} tokens for {weights:?}");
+    }
+    let coded = products.iter().any(|product| product.weights.dtype().is_quantized());
+    let input = Activations::new(input, tokens, coded, pool, &mut scratch.chunks);
+    plan(&mut scratch.tasks, pool.threads(), tokens, products);
+    let products: Vec<_> = products.iter_mut().map(|p| (p.weights, Parts::new(&mut *p.output))).collect();
+    pool.run(scratch.tasks.len(), |index| {
+        let Task { product, panels, rows } = scratch.tasks[index].clone();
+        let (weights, output) = &products[product];
+        Tile { weights, panels, input, rows, output }.compute();
+    });
+}
+
+#[derive(Clone)]
+struct Task {
+    product: usize,
+    panels: Range<usize>,
+    rows: Range<usize>,
+}
+
+/// Cuts products into tasks; those that share rows of the input come one after the other.
+fn plan(tasks: &mut Vec<Task>, threads: usize, tokens: usize, products: &[Product<'_>]) {
+    tasks.clear();
+    let height = tokens.div_ceil(tokens.div_ceil(TILE_ROWS).max(1)).max(1);
+    let size = |product: &Product<'_>| product.weights.rows() * product.weights.columns();
+    let work = tokens * products.iter().map(size).sum::<usize>();
+    let share = (work / (threads * TASKS_PER_THREAD)).max(TASK_WORK);
+    for rows in (0..tokens).step_by(height).map(|start| start..tokens.min(start + height)) {
+        for (product, Product { weights, .. }) in products.iter().enumerate() {
+            let panel_work = rows.len() * ROWS * weights.columns();
+            let width = (share / panel_work.max(1)).max(1);
+            let panels = (0..weights.panels()).step_by(width);
+            tasks.extend(panels.map(|start| Task {
+                product,
+                panels: start..weights.panels().min(start + width),
+                rows: rows.clone(),
+            }));
+        }
+    }
+}
+
+/// A part of an output: some rows of the input times some panels of the weights.
+pub(super) struct Tile<'a> {
+    pub(super) weights: &'a Packed,
+    pub(super) panels: Range<usize>,
+    pub(super) input: Activations<'a>,
+    /// At most [`TILE_ROWS`].
+    pub(super) rows: Range<usize>,
+    output: &'a Parts<'a, f32>,
+}
+
+impl Tile<'_> {
+    fn compute(&self) {
+        match self.weights.instructions {
+            // An instruction set without kernels for this processor does with none.
+            _ => scalar::compute(self),
+        }
+    }
+
+    /// Writes the results of a row of the input for a panel.
+    pub(super) fn store(&self, row: usize, panel: usize, results: &[f32; ROWS]) {
+        assert!(self.rows.contains(&row) && self.panels.contains(&panel), "row {row}, panel {panel}");
+        let (width, first) = (self.weights.rows(), panel * ROWS);
+        let count = ROWS.min(width - first);
+        let start = row * width + first;
+        // SAFETY: the tiles of a product do not overlap, and each is computed by one thread.
+        let output = unsafe { self.output.part(start..start + count) };
+        output.copy_from_slice(&results[..count]);
+    }
+}
