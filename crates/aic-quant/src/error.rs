@@ -230,6 +230,12 @@ pub enum Error {
         /// The template engine's reason.
         source: BoxError,
     },
+    /// A constraint cannot be read, is too large, or cannot be followed with the model's vocabulary.
+    #[error("the constraint on the answer cannot be followed; correct it, or make it simpler")]
+    Constraint {
+        /// What is wrong with it.
+        source: BoxError,
+    },
     /// The tensor library failed.
     #[error("computation failed while {during}")]
     Compute {

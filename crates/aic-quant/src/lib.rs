@@ -92,6 +92,8 @@ pub mod queue;
 mod recipe;
 mod replacement;
 pub mod safetensors;
+#[cfg(feature = "engine")]
+mod serve;
 mod storage;
 mod tensor;
 #[cfg(feature = "engine")]
@@ -106,8 +108,8 @@ pub use device::Device;
 pub use dtype::DType;
 #[cfg(feature = "engine")]
 pub use engine::{
-    FinishReason, Footprint, GenerateOptions, Generation, Model, ModelInfo, ModelOptions, Piece, Score,
-    Timings, Usage, footprint,
+    Constraint, FinishReason, Footprint, GenerateOptions, Generation, Model, ModelInfo, ModelOptions, Piece,
+    Score, Timings, Usage, footprint,
 };
 pub use error::{BoxError, Error, Result};
 pub use huggingface::HuggingFace;
@@ -123,4 +125,6 @@ pub use open::open;
 pub use progress::Progress;
 pub use quantize::{Quantizer, Report, Substitution, TensorReport, TypeShare};
 pub use recipe::{Overlay, Plan, Planned, Recipe};
+#[cfg(feature = "engine")]
+pub use serve::ServeOptions;
 pub use tensor::{TensorInfo, TensorSource};

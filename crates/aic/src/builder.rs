@@ -160,8 +160,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn local_provider(local: &LocalModel) -> LocalProvider {
-    let seats = local.recommendation.profile.max_concurrency.value.get() as usize;
-    LocalProvider::new(local.model.clone(), &local.name, seats)
+    LocalProvider::new(local.model.clone(), &local.name)
 }
 
 fn no_model(config: &Config) -> Finding {

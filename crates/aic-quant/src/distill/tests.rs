@@ -63,7 +63,8 @@ fn network_computes_the_logits_of_the_engine_for_texts_of_different_lengths() {
             (logits.flatten_all().unwrap().to_vec1::<f32>().unwrap(), engine_logits(&tiny, &windows));
         assert_eq!(ours.len(), engine.len());
         let worst = ours.iter().zip(&engine).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(worst < 1e-4, "{}: {worst}", shape.architecture);
+        // The engine keeps keys and values as 16-bit floats.
+        assert!(worst < 5e-3, "{}: {worst}", shape.architecture);
     }
 }
 

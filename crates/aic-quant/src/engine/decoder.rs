@@ -1,30 +1,87 @@
 use std::sync::Arc;
+use std::thread;
 
-use super::candle;
 use super::config::Config;
 use super::options::ModelOptions;
 use super::runner::Runner;
-use crate::{Result, TensorSource};
+use super::{candle, cpu};
+use crate::kernels::Pool;
+use crate::{Device, InstructionSet, Result, TensorSource};
 
 /// A model's weights, on the device they were loaded for. Cloning shares them.
 #[derive(Clone)]
 pub(super) enum Decoder {
+    /// On this crate's kernels.
+    Cpu(Arc<cpu::Decoder>),
     /// On candle's tensors.
     Candle(Arc<candle::Decoder>),
 }
 
 impl Decoder {
-    pub(super) fn load(source: &dyn TensorSource, config: &Config, options: &ModelOptions) -> Result<Self> {
-        let device = options.device.open()?;
+    /// Loads the decoder of `source`, to see up to `context` tokens.
+    pub(super) fn load(
+        source: &dyn TensorSource,
+        config: &Config,
+        options: &ModelOptions,
+        context: usize,
+    ) -> Result<Self> {
+        match options.device {
+            Device::Cpu => Self::on_cpu(source, config, options, context),
+            device => Self::on_candle(source, config, options, context, &device.open()?),
+        }
+    }
+
+    fn on_cpu(
+        source: &dyn TensorSource,
+        config: &Config,
+        options: &ModelOptions,
+        context: usize,
+    ) -> Result<Self> {
+        let pool = Pool::new(options.threads.unwrap_or_else(cores))?;
+        let instructions = options.instructions.available_or_less();
         let on_progress = options.on_progress.as_deref();
-        let mut weights = candle::Weights::new(source, &device, options.dtype, on_progress);
+        let weights = cpu::Weights::new(source, options.dtype, pool, instructions, on_progress);
+        Ok(Self::Cpu(Arc::new(cpu::Decoder::load(config, weights, context, options.cache_types)?)))
+    }
+
+    fn on_candle(
+        source: &dyn TensorSource,
+        config: &Config,
+        options: &ModelOptions,
+        context: usize,
+        device: &candle_core::Device,
+    ) -> Result<Self> {
+        config.check_plain(context)?;
+        let on_progress = options.on_progress.as_deref();
+        let mut weights = candle::Weights::new(source, device, options.dtype, on_progress);
         Ok(Self::Candle(Arc::new(candle::Decoder::load(config, &mut weights, device.clone())?)))
     }
 
     /// Something to run sequences with that have `positions` together; shares the weights.
     pub(super) fn runner(&self, positions: usize) -> Result<Box<dyn Runner>> {
         match self {
+            Self::Cpu(decoder) => Ok(Box::new(cpu::Runner::new(decoder.clone(), positions)?)),
             Self::Candle(decoder) => Ok(Box::new(candle::Runner::new(decoder.clone(), positions))),
         }
     }
+
+    /// Threads that compute; 1 where another device does.
+    pub(super) fn threads(&self) -> usize {
+        match self {
+            Self::Cpu(decoder) => decoder.threads(),
+            Self::Candle(_) => 1,
+        }
+    }
+
+    /// The instructions used; `None` where another device computes.
+    pub(super) fn instructions(&self) -> Option<InstructionSet> {
+        match self {
+            Self::Cpu(decoder) => Some(decoder.instructions()),
+            Self::Candle(_) => None,
+        }
+    }
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
 }

@@ -79,7 +79,7 @@ impl Generation {
         let limit = options.max_tokens.min(room);
         Ok(Self {
             cache: Some(Context::new(model.runner(prompt.len() + limit)?)),
-            sampler: Sampler::new(options, &prompt),
+            sampler: Sampler::new(options, &prompt, model.grammar(options)?),
             text: TextStream::default(),
             stop: StopFilter::new(options.stop.clone()),
             usage: Usage { prompt_tokens: prompt.len(), output_tokens: 0 },

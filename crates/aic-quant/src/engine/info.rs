@@ -1,5 +1,6 @@
-use super::config::Config;
-use super::footprint::Footprint;
+use super::config::{Config, EMBEDDING};
+use super::footprint::{Footprint, held_bytes};
+use super::options::ModelOptions;
 use crate::gguf::Metadata;
 use crate::{DType, Result, TensorInfo, TensorSource};
 
@@ -27,9 +28,11 @@ pub struct ModelInfo {
     pub dtype: DType,
     /// Bytes of its tensors in the file.
     pub file_bytes: u64,
-    /// Estimated bytes in memory: weights and the packed copies kernels make of them.
+    /// Bytes of its weights in memory.
     pub resident_bytes: u64,
-    /// Bits per weight as held, packed copies left out.
+    /// Bytes of weights that are read to make one token: all but an embedding that is not the matrix of the logits too.
+    pub active_bytes: u64,
+    /// Bits per weight as held.
     pub bits_per_weight: f64,
 }
 
@@ -37,6 +40,7 @@ impl ModelInfo {
     pub(super) fn new(
         source: &dyn TensorSource,
         config: &Config,
+        options: &ModelOptions,
         footprint: &Footprint,
         held: &[(DType, u64)],
     ) -> Result<Self> {
@@ -55,9 +59,19 @@ impl ModelInfo {
             hidden: config.hidden,
             dtype: most,
             file_bytes: source.tensors().iter().map(|tensor| tensor.bytes).sum(),
-            resident_bytes: footprint.weights_bytes + footprint.packed_bytes,
+            resident_bytes: footprint.weights_bytes,
+            active_bytes: footprint.weights_bytes - unread_bytes(source, options),
             bits_per_weight: bits / parameters.max(1) as f64,
         })
+    }
+}
+
+/// Bytes of the embedding, if it is only looked things up in.
+fn unread_bytes(source: &dyn TensorSource, options: &ModelOptions) -> u64 {
+    let find = |name: &str| source.tensors().iter().find(|tensor| tensor.name == name);
+    match (find("output.weight"), find(EMBEDDING)) {
+        (Some(_), Some(embedding)) => held_bytes(embedding, options),
+        _ => 0,
     }
 }
 

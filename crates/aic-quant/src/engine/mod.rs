@@ -1,7 +1,9 @@
 //! Running a model.
 pub(crate) mod candle;
 mod config;
+mod constraint;
 mod context;
+mod cpu;
 mod decoder;
 mod footprint;
 mod generation;
@@ -21,6 +23,7 @@ mod tests;
 pub(crate) mod tiny;
 
 pub(crate) use config::{Config, EMBEDDING};
+pub use constraint::Constraint;
 pub use footprint::{Footprint, footprint};
 pub use generation::{FinishReason, Generation, Piece, Timings, Usage};
 pub use info::ModelInfo;

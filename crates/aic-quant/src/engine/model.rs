@@ -1,9 +1,10 @@
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use super::config::Config;
+use super::constraint::{Grammar, Grammars};
 use super::decoder::Decoder;
 use super::footprint::{estimate, held};
 use super::reading::Reading;
@@ -13,7 +14,7 @@ use crate::chat::{ChatTemplate, Message};
 use crate::gguf::Bytes;
 use crate::memory::fits;
 use crate::tokenizer::Tokenizer;
-use crate::{DType, Error, Result, TensorSource};
+use crate::{DType, Error, InstructionSet, Result, TensorSource};
 
 /// Positions whose logits are held at once; with a large vocabulary they are most of the memory.
 const ROWS: usize = 32;
@@ -41,6 +42,8 @@ struct Inner {
     decoder: Decoder,
     tokenizer: Tokenizer,
     template: ChatTemplate,
+    /// The vocabulary for constraints, arranged when the first is asked for.
+    grammars: OnceLock<Grammars>,
     info: ModelInfo,
     max_context: usize,
 }
@@ -71,15 +74,14 @@ impl Model {
         let started = Instant::now();
         let config = Config::new(source)?;
         let max_context = options.max_context.min(config.context);
-        config.check_plain(max_context)?;
-        let footprint = estimate(source, &config, options.dtype, options.device, max_context);
+        let footprint = estimate(source, &config, options)?;
         if let Some(memory) = &options.memory {
             fits(memory.as_ref(), options.device, footprint.total_bytes())?;
         }
         let tokenizer = Tokenizer::new(source.metadata(), config.vocabulary)?;
         let template = ChatTemplate::new(source.metadata())?;
-        let info = ModelInfo::new(source, &config, &footprint, &held_types(source, options.dtype))?;
-        let decoder = Decoder::load(source, &config, options)?;
+        let info = ModelInfo::new(source, &config, options, &footprint, &held_types(source, options.dtype))?;
+        let decoder = Decoder::load(source, &config, options, max_context)?;
         tracing::info!(
             name = info.name.as_deref(),
             dtype = %info.dtype,
@@ -87,7 +89,8 @@ impl Model {
             seconds = started.elapsed().as_secs_f64(),
             "loaded model"
         );
-        Ok(Self(Arc::new(Inner { decoder, tokenizer, template, info, max_context })))
+        let grammars = OnceLock::new();
+        Ok(Self(Arc::new(Inner { decoder, tokenizer, template, grammars, info, max_context })))
     }
 
     /// What is known about the model.
@@ -98,6 +101,16 @@ impl Model {
     /// Most tokens of prompt and answer together.
     pub fn max_context(&self) -> usize {
         self.0.max_context
+    }
+
+    /// Threads that compute; 1 where another device does.
+    pub fn threads(&self) -> usize {
+        self.0.decoder.threads()
+    }
+
+    /// The instructions that compute; `None` where another device does.
+    pub fn instructions(&self) -> Option<InstructionSet> {
+        self.0.decoder.instructions()
     }
 
     /// The tokens of `text`, with the beginning-of-text token if the model wants one.
@@ -132,6 +145,22 @@ impl Model {
         options.check()?;
         let tokens = self.tokens(prompt, "prompt", self.0.max_context - 1)?;
         Generation::new(self.clone(), tokens, options)
+    }
+
+    /// Starts the continuation of `tokens`.
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate); [`Error::Option`] for a token beyond the vocabulary.
+    pub fn complete_tokens(&self, tokens: &[u32], options: &GenerateOptions) -> Result<Generation> {
+        options.check()?;
+        self.check_tokens(tokens)?;
+        match tokens.len() {
+            0 => Err(Error::Empty { what: "prompt" }),
+            count if count >= self.0.max_context => {
+                Err(Error::PromptTooLong { tokens: count, limit: self.0.max_context - 1 })
+            }
+            _ => Generation::new(self.clone(), tokens.to_vec(), options),
+        }
     }
 
     /// A vector for `text`: the mean of its tokens' last hidden states, scaled to length 1.
@@ -206,6 +235,17 @@ impl Model {
     /// Something to run sequences with that have `positions` together.
     pub(super) fn runner(&self, positions: usize) -> Result<Box<dyn Runner>> {
         self.0.decoder.runner(positions)
+    }
+
+    /// Begins to follow the constraint of `options`, if there is one.
+    pub(super) fn grammar(&self, options: &GenerateOptions) -> Result<Option<Grammar>> {
+        let Some(constraint) = &options.constraint else { return Ok(None) };
+        if self.0.grammars.get().is_none() {
+            // Of several that come first at once, one is kept.
+            let _ = self.0.grammars.set(Grammars::new(&self.0.tokenizer, self.0.info.vocabulary)?);
+        }
+        let grammars = self.0.grammars.get().expect("just set");
+        grammars.start(constraint).map(Some)
     }
 
     fn reading<'a>(&self, tokens: &'a [u32]) -> Result<Reading<'a>> {

@@ -2,10 +2,11 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Model;
+use super::config::Config;
+use super::{Constraint, Model};
 use crate::gguf::{self, Bytes};
 use crate::memory::{DeviceMemory, SystemMemory};
-use crate::{DType, Device, Error, Progress, Result, TensorSource};
+use crate::{CacheType, DType, Device, Error, InstructionSet, Progress, Result, ServeOptions, TensorSource};
 
 /// Called while a model is loaded, after each tensor.
 pub(crate) type OnProgress = dyn Fn(Progress<'_>) + Send + Sync;
@@ -24,6 +25,11 @@ pub struct ModelOptions {
     pub(super) dtype: Option<DType>,
     pub(super) device: Device,
     pub(super) max_context: usize,
+    pub(super) threads: Option<usize>,
+    pub(super) instructions: InstructionSet,
+    pub(super) cache_types: [CacheType; 2],
+    pub(super) cache_tokens: Option<usize>,
+    pub(super) serving: ServeOptions,
     pub(super) memory: Option<Arc<dyn DeviceMemory>>,
     pub(super) on_progress: Option<Arc<OnProgress>>,
 }
@@ -35,6 +41,11 @@ impl ModelOptions {
             dtype: None,
             device: Device::Cpu,
             max_context: 4096,
+            threads: None,
+            instructions: InstructionSet::best(),
+            cache_types: [CacheType::F16; 2],
+            cache_tokens: None,
+            serving: ServeOptions::default(),
             memory: Some(Arc::new(SystemMemory)),
             on_progress: None,
         }
@@ -61,6 +72,46 @@ impl ModelOptions {
         self
     }
 
+    /// Threads that compute, at least 1. Defaults to one for each core. Used on [`Device::Cpu`].
+    ///
+    /// They are the model's own, and sleep while nothing is asked of it.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads.max(1));
+        self
+    }
+
+    /// Uses no better instructions than these. Defaults to [`InstructionSet::best`]; what this processor does not have is
+    /// replaced by the best below it that it has. Used on [`Device::Cpu`].
+    pub fn instructions(mut self, instructions: InstructionSet) -> Self {
+        self.instructions = instructions;
+        self
+    }
+
+    /// How keys and values are kept. Defaults to [`CacheType::F16`]; the others need heads of whole blocks of 32 numbers. Used
+    /// on [`Device::Cpu`].
+    pub fn cache_type(self, cache_type: CacheType) -> Self {
+        self.cache_types(cache_type, cache_type)
+    }
+
+    /// As [`cache_type`](Self::cache_type), one for keys and one for values, which bear more.
+    pub fn cache_types(mut self, keys: CacheType, values: CacheType) -> Self {
+        self.cache_types = [keys, values];
+        self
+    }
+
+    /// Tokens of all conversations together whose keys and values are kept. Defaults to
+    /// [`max_context`](Self::max_context), and is never less. Memory is used as it fills.
+    pub fn cache_tokens(mut self, tokens: usize) -> Self {
+        self.cache_tokens = Some(tokens);
+        self
+    }
+
+    /// How many requests are answered at once, and how they share the model. Defaults to [`ServeOptions::default`].
+    pub fn serving(mut self, serving: ServeOptions) -> Self {
+        self.serving = serving;
+        self
+    }
+
     /// Who is asked whether the model fits before it is loaded. Defaults to [`SystemMemory`].
     pub fn memory(mut self, memory: Arc<dyn DeviceMemory>) -> Self {
         self.memory = Some(memory);
@@ -77,6 +128,12 @@ impl ModelOptions {
     pub fn on_progress(mut self, on_progress: impl Fn(Progress<'_>) + Send + Sync + 'static) -> Self {
         self.on_progress = Some(Arc::new(on_progress));
         self
+    }
+
+    /// Positions of all sequences together, for a model of this `config`.
+    pub(super) fn positions(&self, config: &Config) -> usize {
+        let context = self.max_context.min(config.context);
+        self.cache_tokens.unwrap_or(context).max(context)
     }
 
     /// Loads the model at `path`: whatever [`open`](crate::open) opens.
@@ -150,9 +207,20 @@ pub struct GenerateOptions {
     pub seed: Option<u64>,
     /// Texts that end the answer and are not part of it. Defaults to none.
     pub stop: Vec<String>,
+    /// Chooses among tokens that are at least this share as likely as the likeliest
+    /// ([Nguyen et al. 2024](https://arxiv.org/abs/2407.01082)), 0 to 1; 0 leaves out none. Defaults to 0.
+    pub min_p: f32,
     /// Logits of the last 64 tokens are divided by this, or multiplied if negative (Keskar et al. 2019); 1 changes
     /// nothing. Above 0. Defaults to 1.
     pub repetition_penalty: f32,
+    /// Subtracted from the logit of a token for each time it is in the answer so far; −2 to 2. Defaults to 0.
+    pub frequency_penalty: f32,
+    /// Subtracted once from the logit of a token that is in the answer so far; −2 to 2. Defaults to 0.
+    pub presence_penalty: f32,
+    /// Goes on where the model would end its answer; to measure. Defaults to false.
+    pub ignore_end: bool,
+    /// What the answer has to look like. Defaults to `None`, anything.
+    pub constraint: Option<Constraint>,
 }
 
 impl Default for GenerateOptions {
@@ -164,7 +232,12 @@ impl Default for GenerateOptions {
             top_k: 40,
             seed: None,
             stop: Vec::new(),
+            min_p: 0.0,
             repetition_penalty: 1.0,
+            frequency_penalty: 0.0,
+            presence_penalty: 0.0,
+            ignore_end: false,
+            constraint: None,
         }
     }
 }
@@ -181,6 +254,16 @@ impl GenerateOptions {
         }
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
             return wrong("top_p", self.top_p.to_string(), "above 0, at most 1");
+        }
+        if !(0.0..=1.0).contains(&self.min_p) {
+            return wrong("min_p", self.min_p.to_string(), "0 to 1");
+        }
+        for (option, penalty) in
+            [("frequency_penalty", self.frequency_penalty), ("presence_penalty", self.presence_penalty)]
+        {
+            if !(-2.0..=2.0).contains(&penalty) {
+                return wrong(option, penalty.to_string(), "-2 to 2");
+            }
         }
         if !(self.repetition_penalty > 0.0 && self.repetition_penalty.is_finite()) {
             return wrong("repetition_penalty", self.repetition_penalty.to_string(), "a number above 0");

@@ -1,10 +1,11 @@
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::GenerateOptions;
+use super::constraint::Grammar;
 use crate::{Error, Result};
 
 /// Tokens the repetition penalty looks back.
@@ -15,8 +16,14 @@ pub(super) struct Sampler {
     temperature: f32,
     top_p: f32,
     top_k: usize,
-    penalty: f32,
+    min_p: f32,
+    repetition_penalty: f32,
+    frequency_penalty: f32,
+    presence_penalty: f32,
     recent: VecDeque<u32>,
+    /// How often each token is in the answer.
+    counts: HashMap<u32, u32>,
+    grammar: Option<Grammar>,
     random: StdRng,
 }
 
@@ -29,13 +36,19 @@ pub(super) struct Choice {
 }
 
 impl Sampler {
-    pub(super) fn new(options: &GenerateOptions, prompt: &[u32]) -> Self {
+    /// A sampler for an answer to `prompt` that follows `grammar`, if there is one.
+    pub(super) fn new(options: &GenerateOptions, prompt: &[u32], grammar: Option<Grammar>) -> Self {
         let seed = options.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
         let mut sampler = Self {
             temperature: options.temperature,
             top_p: options.top_p,
             top_k: options.top_k,
-            penalty: options.repetition_penalty,
+            min_p: options.min_p,
+            repetition_penalty: options.repetition_penalty,
+            frequency_penalty: options.frequency_penalty,
+            presence_penalty: options.presence_penalty,
+            counts: HashMap::new(),
+            grammar,
             recent: VecDeque::with_capacity(PENALTY_WINDOW),
             random: StdRng::seed_from_u64(seed),
         };
@@ -51,25 +64,37 @@ impl Sampler {
         let normaliser = log_sum_exp(&logits)?;
         let raw = logits.clone();
         self.penalise(&mut logits);
+        if let Some(grammar) = &mut self.grammar {
+            grammar.restrict(&mut logits)?;
+        }
         let token = if self.temperature == 0.0 { likeliest(&logits) } else { self.draw(&logits) };
+        if let Some(grammar) = &mut self.grammar {
+            grammar.accept(token)?;
+        }
         self.remember(token);
+        *self.counts.entry(token).or_default() += 1;
         Ok(Choice { token, logprob: raw[token as usize] - normaliser })
     }
 
     fn penalise(&self, logits: &mut [f32]) {
-        if self.penalty == 1.0 {
-            return;
+        if self.repetition_penalty != 1.0 {
+            let mut seen: Vec<u32> = self.recent.iter().copied().collect();
+            seen.sort_unstable();
+            seen.dedup();
+            for token in seen {
+                let logit = &mut logits[token as usize];
+                let penalty = self.repetition_penalty;
+                *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
+            }
         }
-        let mut seen: Vec<u32> = self.recent.iter().copied().collect();
-        seen.sort_unstable();
-        seen.dedup();
-        for token in seen {
-            let logit = &mut logits[token as usize];
-            *logit = if *logit > 0.0 { *logit / self.penalty } else { *logit * self.penalty };
+        if self.frequency_penalty != 0.0 || self.presence_penalty != 0.0 {
+            for (token, count) in &self.counts {
+                logits[*token as usize] -= self.presence_penalty + self.frequency_penalty * *count as f32;
+            }
         }
     }
 
-    /// Top-k, then temperature, then top-p (Holtzman et al. 2019), then chance.
+    /// Top-k, then temperature, then top-p (Holtzman et al. 2019) and min-p, then chance.
     fn draw(&mut self, logits: &[f32]) -> u32 {
         let mut candidates: Vec<(u32, f32)> = (0..).zip(logits.iter().copied()).collect();
         let likelier = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
@@ -83,6 +108,9 @@ impl Sampler {
             *weight = ((*weight - best) / self.temperature).exp();
         }
         keep_share(&mut candidates, self.top_p);
+        // The likeliest has weight 1.
+        let enough = candidates.partition_point(|(_, weight)| *weight >= self.min_p);
+        candidates.truncate(enough.max(1));
         self.pick(&candidates)
     }
 
@@ -144,7 +172,7 @@ mod tests {
     use super::*;
 
     fn sampler(options: &GenerateOptions) -> Sampler {
-        Sampler::new(&GenerateOptions { seed: Some(7), ..options.clone() }, &[])
+        Sampler::new(&GenerateOptions { seed: Some(7), ..options.clone() }, &[], None)
     }
 
     fn draws(options: &GenerateOptions, logits: &[f32], count: usize) -> Vec<u32> {
@@ -181,6 +209,32 @@ mod tests {
 
         let top_p = GenerateOptions { temperature: 1.0, top_k: 0, top_p: 0.5, ..GenerateOptions::default() };
         assert!(draws(&top_p, &LOGITS, 500).iter().all(|token| [1, 3].contains(token)));
+    }
+
+    #[test]
+    fn min_p_leaves_out_what_is_much_less_likely_than_the_likeliest() {
+        let options = |min_p| GenerateOptions {
+            temperature: 1.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p,
+            ..GenerateOptions::default()
+        };
+        // The third is 1/e as likely as the likeliest.
+        assert!(draws(&options(0.4), &LOGITS, 500).iter().all(|token| [1, 3].contains(token)));
+        let looser = draws(&options(0.3), &LOGITS, 500);
+        assert!(looser.contains(&2) && !looser.contains(&0));
+    }
+
+    #[test]
+    fn frequency_counts_and_presence_does_not() {
+        let greedy = GenerateOptions { temperature: 0.0, ..GenerateOptions::default() };
+        let frequency = GenerateOptions { frequency_penalty: 0.4, ..greedy.clone() };
+        assert_eq!(draws(&frequency, &LOGITS, 6), [1, 3, 1, 3, 1, 3]);
+        assert_eq!(draws(&frequency, &LOGITS, 7)[6], 2);
+
+        let presence = GenerateOptions { presence_penalty: 0.4, ..greedy };
+        assert_eq!(draws(&presence, &LOGITS, 7), [1, 3, 1, 1, 1, 1, 1]);
     }
 
     #[test]

@@ -52,8 +52,9 @@ fn every_architecture_computes_what_plain_loops_compute() {
 
         let logits = logits(&model(&tiny, DType::F32), &tokens, 256);
 
+        // Keys and values are kept as 16-bit floats.
         let difference = difference(&tiny.logits(&tokens), &logits);
-        assert!(difference < 1e-4, "{}: {difference}", shape.architecture);
+        assert!(difference < 3e-3, "{}: {difference}", shape.architecture);
     }
 }
 
@@ -389,14 +390,18 @@ fn footprint_counts_weights_and_grows_with_the_context() {
     let file = gguf::File::from_bytes(Tiny::new(LLAMA).gguf(DType::F16)).unwrap();
     let parameters: u64 = file.tensors().iter().map(crate::TensorInfo::elements).sum();
 
-    let short = super::footprint(&file, None, Device::Cpu, 100).unwrap();
-    let long = super::footprint(&file, None, Device::Cpu, 1000).unwrap();
+    let needs = |options: ModelOptions| super::footprint(&file, &options).unwrap();
+    let short = needs(Model::options().max_context(128));
+    let long = needs(Model::options().max_context(1024));
 
-    assert_eq!(short.weights_bytes, 4 * parameters);
-    assert_eq!(short.cache_bytes, 2 * 2 * 2 * 16 * 4 * 100);
-    assert_eq!(long.cache_bytes, 10 * short.cache_bytes);
-    let int8 = super::footprint(&file, Some(DType::Q8_0), Device::Cpu, 100).unwrap();
-    assert!(int8.weights_bytes < short.weights_bytes / 3);
+    // A half is two bytes, a norm four, and the last of the panels of 16 rows may have some to spare.
+    let exact = 2 * parameters;
+    assert!((exact..exact + exact / 8).contains(&short.weights_bytes), "{short:?} {exact}");
+    // Keys and values, layers, heads, numbers of a head, bytes.
+    assert_eq!(short.cache_bytes, 2 * 2 * 2 * 16 * 2 * 128);
+    assert_eq!(long.cache_bytes, 8 * short.cache_bytes);
+    let int8 = needs(Model::options().dtype(DType::Q8_0));
+    assert!(int8.weights_bytes < short.weights_bytes * 2 / 3);
 }
 
 #[test]

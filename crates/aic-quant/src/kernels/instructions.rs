@@ -39,6 +39,11 @@ impl InstructionSet {
         Self::ALL.into_iter().filter(|set| set.is_available()).collect()
     }
 
+    /// This set if the processor has it, otherwise the best below it.
+    pub(crate) fn available_or_less(self) -> Self {
+        Self::available().into_iter().rfind(|set| *set <= self).unwrap_or(Self::Scalar)
+    }
+
     fn is_available(self) -> bool {
         match self {
             Self::Scalar => true,

@@ -5,15 +5,17 @@
 //! tests compare it with. Nothing here knows what a model is.
 #![allow(unsafe_code)]
 #![allow(dead_code, unused_imports)]
-pub(crate) mod attention;
+mod attention;
 mod instructions;
 mod packed;
 mod parts;
 mod pool;
-pub(crate) mod vectors;
+mod vectors;
 
 pub use attention::CacheType;
+pub(crate) use attention::{AttentionOptions, KvStore, LayerShape, PAGE, Span, attend, attend_all};
 pub use instructions::InstructionSet;
 pub(crate) use packed::{Packed, Product, Scratch, multiply};
 pub(crate) use parts::Parts;
 pub(crate) use pool::Pool;
+pub(crate) use vectors::{Angles, Pairs, Vectors};

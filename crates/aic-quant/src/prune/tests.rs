@@ -29,7 +29,7 @@ fn assert_says(source: &dyn TensorSource, tiny: &Tiny) {
     let expected = tiny.logits(&TOKENS);
     let check = |position: usize, logits: &[f32]| {
         for (ours, theirs) in logits.iter().zip(&expected[position]) {
-            assert!((f64::from(*ours) - theirs).abs() < 1e-3, "{ours} {theirs}");
+            assert!((f64::from(*ours) - theirs).abs() < 5e-3, "{ours} {theirs}");
         }
         Ok(())
     };

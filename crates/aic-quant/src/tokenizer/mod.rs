@@ -58,6 +58,14 @@ impl Tokenizer {
         }
     }
 
+    pub(crate) fn is_text(&self, token: u32) -> bool {
+        self.inner.id_to_token(token).is_some() && !self.decode(&[token]).unwrap_or_default().is_empty()
+    }
+
+    pub(crate) fn write(&self, token: u32, _first: bool, out: &mut Vec<u8>) {
+        out.extend(self.decode(&[token]).unwrap_or_default().into_bytes());
+    }
+
     /// The text of `tokens`, special ones left out.
     pub(crate) fn decode(&self, tokens: &[u32]) -> Result<String> {
         self.inner.decode(tokens, true).map_err(failed("decode tokens"))

@@ -53,6 +53,11 @@ impl Special {
         self.ends.contains(&token)
     }
 
+    /// The tokens that end an answer.
+    pub(crate) fn ends(&self) -> &[u32] {
+        &self.ends
+    }
+
     /// The beginning-of-text token written out, for chat templates; empty if there is none.
     pub(crate) fn bos_text(&self) -> &str {
         &self.bos_text

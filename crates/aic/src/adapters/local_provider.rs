@@ -1,18 +1,17 @@
 //! Quant's engine behind the router's door: the provider `local`.
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 use std::time::Instant;
 
 use aic_quant::live::{Lease, Live, Sample};
-use aic_quant::{GenerateOptions, Generation, Message as Turn, Model, Role as Speaker};
+use aic_quant::{Constraint, GenerateOptions, Generation, Message as Turn, Model, Role as Speaker};
 use aic_router::{
     Ability, ChatRequest, EmbedRequest, Embeddings, ErrorKind, Event, EventStream, FinishReason, Message,
-    ModelClass, ModelInfo, Price, Provider, ProviderError, ProviderInfo, ProviderKind, Role, Usage,
+    ModelClass, ModelInfo, Price, Provider, ProviderError, ProviderInfo, ProviderKind, ResponseFormat, Role, Usage,
 };
 use async_trait::async_trait;
 use futures_util::stream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 /// Pieces that may wait for a slow reader before the engine pauses.
@@ -20,29 +19,29 @@ const PIECES_IN_FLIGHT: usize = 64;
 
 type Sender = mpsc::Sender<Result<Event, ProviderError>>;
 
-/// The local engine as a provider of one model, or of what is tried out in its place. Each answer is made on a blocking
-/// thread of its own.
+/// The local engine as a provider of one model, or of what is tried out in its place.
+///
+/// The engine answers several requests at once and lets others wait, as it was told when the model was loaded; each has a
+/// blocking thread that hands its words on.
 pub(crate) struct LocalProvider {
     model: Live<Model>,
     info: ProviderInfo,
-    /// One permit for each answer that may be made at the same time; further ones wait in turn.
-    seats: Arc<Semaphore>,
 }
 
 impl LocalProvider {
-    pub(crate) fn new(model: Live<Model>, name: &str, concurrency: usize) -> Self {
+    pub(crate) fn new(model: Live<Model>, name: &str) -> Self {
         let current = model.current();
         let facts = current.info();
         let described = ModelInfo::chat(name)
             .context_tokens(facts.context_length as u64)
             .price(Price::FREE)
             .class(ModelClass::of_size(facts.parameters as f64 / 1e9));
-        let unable = [Ability::Images, Ability::Audio, Ability::Tools, Ability::Structured, Ability::Prefill];
+        let unable = [Ability::Images, Ability::Audio, Ability::Tools, Ability::Prefill];
         let described = unable.into_iter().fold(described, ModelInfo::cannot);
         let info = ProviderInfo::new("local", ProviderKind::Local)
             .model(described)
             .model(ModelInfo::embedding(format!("{name}-embedding")).price(Price::FREE));
-        Self { model, info, seats: Arc::new(Semaphore::new(concurrency.max(1))) }
+        Self { model, info }
     }
 
     fn knows(&self, model: &str) -> Result<(), ProviderError> {
@@ -67,12 +66,10 @@ impl Provider for LocalProvider {
 
     async fn chat(&self, model: &str, request: &ChatRequest) -> Result<EventStream, ProviderError> {
         self.knows(model)?;
-        let seat = take_seat(&self.seats).await?;
         let (turns, options) = (turns(&request.messages), options(request));
         let model = self.model.lease(conversation(&turns));
         let (sender, mut receiver) = mpsc::channel(PIECES_IN_FLIGHT);
         spawn_blocking(move || {
-            let _seat = seat;
             if let Err(error) = answer(model, &turns, &options, &sender) {
                 let _ = sender.blocking_send(Err(error));
             }
@@ -82,20 +79,14 @@ impl Provider for LocalProvider {
 
     async fn embed(&self, model: &str, request: &EmbedRequest) -> Result<Embeddings, ProviderError> {
         self.knows(model)?;
-        let seat = take_seat(&self.seats).await?;
         // Vectors of two models cannot be compared, so a candidate makes none.
         let (model, texts) = (self.model.current(), request.inputs.clone());
         let vectors = spawn_blocking(move || {
-            let _seat = seat;
             texts.iter().map(|text| model.embed(text)).collect::<Result<Vec<_>, _>>()
         });
         let vectors = vectors.await.map_err(stopped)?.map_err(failed)?;
         Ok(Embeddings::new(vectors, None))
     }
-}
-
-async fn take_seat(seats: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ProviderError> {
-    Arc::clone(seats).acquire_owned().await.map_err(stopped)
 }
 
 /// A number that is the same for all requests of a conversation: by how it begins.
@@ -170,7 +161,15 @@ fn options(request: &ChatRequest) -> GenerateOptions {
         top_p: request.top_p.unwrap_or(own.top_p),
         seed: request.seed,
         stop: request.stop.clone(),
+        constraint: request.response_format.as_ref().map(constraint),
         ..own
+    }
+}
+
+fn constraint(format: &ResponseFormat) -> Constraint {
+    match format {
+        ResponseFormat::Json => Constraint::Json,
+        ResponseFormat::Schema { schema, .. } => Constraint::JsonSchema(schema.to_string()),
     }
 }
 
@@ -191,7 +190,10 @@ fn speaker(role: Role) -> Speaker {
 fn failed(error: aic_quant::Error) -> ProviderError {
     let kind = match error {
         aic_quant::Error::PromptTooLong { .. } => ErrorKind::ContextTooLong,
-        aic_quant::Error::Compute { .. } => ErrorKind::Transient,
+        aic_quant::Error::Compute { .. } | aic_quant::Error::Stopped { .. } => ErrorKind::Transient,
+        aic_quant::Error::QueueFull { .. } | aic_quant::Error::Expired { .. } => {
+            ErrorKind::Overloaded { retry_after: None }
+        }
         _ => ErrorKind::BadRequest,
     };
     ProviderError::new(kind, error.to_string()).caused_by(error)
@@ -211,6 +213,6 @@ mod tests {
     async fn the_local_engine_keeps_the_contract_of_providers() {
         let model = Model::from_bytes(crate::DEMO_MODEL).unwrap();
 
-        provider_contract(&LocalProvider::new(Live::new(model), "aic-demo", 1)).await;
+        provider_contract(&LocalProvider::new(Live::new(model), "aic-demo")).await;
     }
 }

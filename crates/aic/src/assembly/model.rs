@@ -2,10 +2,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aic_profiles::{Engine, Goal, Hardware, KvShape, Level, ModelNeeds, Recommendation, recommend};
+use aic_profiles::{Goal, Hardware, KvShape, Level, ModelNeeds, Profile, Recommendation, recommend};
 use aic_quant::gguf::{Bytes, File, Metadata};
 use aic_quant::live::Live;
-use aic_quant::{DType, Device, DeviceMemory, Model, ModelOptions, TensorInfo, TensorSource};
+use aic_quant::{
+    CacheType, DType, Device, DeviceMemory, Model, ModelOptions, ServeOptions, TensorInfo, TensorSource,
+};
 
 use super::chain;
 use crate::config::ModelConfig;
@@ -58,10 +60,13 @@ impl ModelSource {
         let needs = needs(file, stored.as_ref(), config).map_err(|source| self.failed(source))?;
         let recommendation = recommendation(hardware, &needs, config)?;
         on_step(Step::Profile(&recommendation));
-        let on_step = Arc::clone(on_step);
+        let (on_step, profile) = (Arc::clone(on_step), &recommendation.profile);
         let mut options = ModelOptions::new()
             .max_context(needs.context_length.get() as usize)
             .device(device(&recommendation.choice.device))
+            .threads(profile.threads.value.get() as usize)
+            .cache_type(cache_type(&profile.kv_level.value))
+            .serving(serving(profile))
             .memory(memory)
             .on_progress(move |done| {
                 on_step(Step::Loading(Progress {
@@ -132,7 +137,6 @@ fn needs(
     let wanted = config.context_length.map_or(u64::from(CONTEXT_LENGTH), |tokens| tokens as u64);
     let further = stored.filter(|level| !LEVELS.contains(level)).cloned();
     let mut needs = ModelNeeds::new(parameters, KvShape::NONE)
-        .engine(Engine::Candle)
         .levels(LEVELS.into_iter().chain(further))
         .context_length(wanted.min(own).try_into().unwrap_or(u32::MAX));
     needs.kv = kv_shape(metadata)?;
@@ -205,6 +209,18 @@ fn device(device: &aic_profiles::Device) -> Device {
 fn dtype(recommendation: &Recommendation) -> Result<DType> {
     let level = recommendation.choice.level.as_str();
     level.parse().map_err(|error| refused(level, &error))
+}
+
+/// The engine's name for how the profile keeps keys and values; it has no other types than these.
+fn cache_type(level: &Level) -> CacheType {
+    level.as_str().parse().unwrap_or(CacheType::F16)
+}
+
+/// Requests share every pass through the model, so that more at once cost little.
+fn serving(profile: &Profile) -> ServeOptions {
+    let standard = ServeOptions::default();
+    let wanted = profile.max_concurrency.value.get() as usize;
+    ServeOptions { running: wanted.clamp(standard.running, standard.step_tokens), ..standard }
 }
 
 fn name(model: &Model, source: &ModelSource) -> String {

@@ -129,6 +129,12 @@ impl Packed {
         self.bytes.bytes().len()
     }
 
+    /// Bytes of memory that a matrix takes once it is packed; `None` for types that cannot be multiplied.
+    pub(crate) fn bytes_of(dtype: DType, rows: usize, columns: usize) -> Option<u64> {
+        let panels = rows.div_ceil(ROWS) as u64;
+        panels.checked_mul(panel_bytes(dtype, columns).ok()? as u64)
+    }
+
     /// One row as numbers, bit for bit those that [`decode`](crate::decode) makes of it; `out` is as long as there are
     /// columns.
     ///

@@ -1,0 +1,110 @@
+use super::layer::{Layer, Norm};
+use super::matrix::Matrix;
+use super::weights::Weights;
+use crate::Result;
+use crate::engine::config::Config;
+use crate::kernels::{Angles, CacheType, InstructionSet, KvStore, LayerShape, Pool};
+
+/// The weights of a decoder-only transformer, and the threads that compute with them.
+pub(in crate::engine) struct Decoder {
+    pub(super) pool: Pool,
+    pub(super) instructions: InstructionSet,
+    pub(super) embedding: Matrix,
+    pub(super) embedding_scale: f32,
+    pub(super) layers: Vec<Layer>,
+    pub(super) norm: Norm,
+    /// `None` if the embedding is used for it.
+    output: Option<Matrix>,
+    pub(super) logit_softcap: Option<f32>,
+    rotations: Vec<Rotation>,
+    kv_heads: usize,
+    cache_types: [CacheType; 2],
+}
+
+/// One way of turning heads by their positions.
+#[derive(PartialEq)]
+struct Rotation {
+    frequencies: Vec<f64>,
+    factor: f32,
+}
+
+impl Decoder {
+    pub(in crate::engine) fn load(
+        config: &Config,
+        mut weights: Weights<'_>,
+        context: usize,
+        cache_types: [CacheType; 2],
+    ) -> Result<Self> {
+        let vocabulary = [config.vocabulary, config.hidden];
+        let embedding = weights.matrix("token_embd", vocabulary)?;
+        let factors = weights.optional_vector(config.rope_factors(context), config.rope_size / 2)?;
+        let mut rotations = Vec::new();
+        let mut layers = Vec::with_capacity(config.layers);
+        for index in 0..config.layers {
+            let rotation = rotation(&mut rotations, config, index, factors.as_deref());
+            layers.push(Layer::load(config, &mut weights, index, rotation)?);
+        }
+        let norm = Norm::load(config, &mut weights, "output_norm", config.hidden)?;
+        let output = weights.optional_matrix("output", vocabulary)?;
+        let (pool, instructions) = weights.into_kernels();
+        Ok(Self {
+            pool,
+            instructions,
+            embedding,
+            embedding_scale: config.embedding_scale,
+            layers,
+            norm,
+            output,
+            logit_softcap: config.logit_softcap,
+            rotations,
+            kv_heads: config.kv_heads,
+            cache_types,
+        })
+    }
+
+    pub(in crate::engine) fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    pub(in crate::engine) fn instructions(&self) -> InstructionSet {
+        self.instructions
+    }
+
+    /// The matrix of the logits.
+    pub(super) fn output(&self) -> &Matrix {
+        self.output.as_ref().unwrap_or(&self.embedding)
+    }
+
+    pub(super) fn hidden_size(&self) -> usize {
+        self.embedding.weights.columns()
+    }
+
+    /// The angles of `positions`, for each of the rotations.
+    pub(super) fn angles(&self, positions: impl Iterator<Item = usize> + Clone) -> Vec<Angles> {
+        let angles = |rotation: &Rotation| {
+            Angles::new(&rotation.frequencies, f64::from(rotation.factor), positions.clone())
+        };
+        self.rotations.iter().map(angles).collect()
+    }
+
+    /// An empty store of `pages` pages.
+    pub(super) fn store(&self, pages: usize) -> Result<KvStore> {
+        let shape = |layer: &Layer| LayerShape {
+            kv_heads: self.kv_heads,
+            key_size: layer.head_size(),
+            value_size: layer.head_size(),
+        };
+        let shapes: Vec<_> = self.layers.iter().map(shape).collect();
+        KvStore::new(&shapes, self.cache_types[0], self.cache_types[1], pages)
+    }
+}
+
+/// The index of the rotation of the layer of this `index` among those known, to which it is added if it is new.
+fn rotation(known: &mut Vec<Rotation>, config: &Config, index: usize, factors: Option<&[f32]>) -> usize {
+    let (frequencies, factor) = config.inverse_frequencies(index, factors);
+    let new = Rotation { frequencies, factor };
+    known.iter().position(|rotation| *rotation == new).unwrap_or_else(|| {
+        known.push(new);
+        known.len() - 1
+    })
+}
