@@ -10,6 +10,8 @@
 //! An instruction set is one function that computes a [`Tile`](product::Tile) of the output; [`scalar`] is the one that the
 //! others are compared with.
 mod activations;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod buffer;
 mod layout;
 mod product;
@@ -46,8 +48,9 @@ impl Packed {
     /// megabytes at a time, first rows first, so that the matrix is never held twice.
     ///
     /// # Errors
-    /// [`Error::UnsupportedDType`] for types that cannot be multiplied, [`Error::Tensor`] if the columns do not divide into
-    /// blocks, [`Error::Io`] if there is no memory; and those of `read`.
+    /// [`Error::UnsupportedDType`] for types that cannot be multiplied, [`Error::Unsupported`] for instructions that this
+    /// processor lacks, [`Error::Tensor`] if the columns do not divide into blocks, [`Error::Io`] if there is no memory; and
+    /// those of `read`.
     pub(crate) fn pack(
         dtype: DType,
         rows: usize,
@@ -62,6 +65,14 @@ impl Packed {
                 dtype.block_size()
             );
             return Err(Error::tensor("weights", problem));
+        }
+        if !InstructionSet::available().contains(&instructions) {
+            let supported = "those of this processor; leave it to the best";
+            return Err(Error::Unsupported {
+                what: "instruction set",
+                name: instructions.to_string(),
+                supported,
+            });
         }
         let empty = Self::zeroed(dtype, rows, columns, instructions)?;
         with_coded!(dtype, B => empty.fill::<B>(pool, read), else

@@ -2,6 +2,8 @@ use std::ops::Range;
 
 use super::super::{InstructionSet, Parts, Pool};
 use super::activations::{Activations, Chunk};
+#[cfg(target_arch = "x86_64")]
+use super::avx2;
 use super::layout::ROWS;
 use super::{Packed, scalar};
 
@@ -98,8 +100,12 @@ pub(super) struct Tile<'a> {
 
 impl Tile<'_> {
     fn compute(&self) {
+        // SAFETY: `Packed::pack` refuses instruction sets that this processor lacks. Those above AVX2 have its instructions.
         match self.weights.instructions {
-            // An instruction set without kernels for this processor does with none.
+            InstructionSet::Scalar | InstructionSet::Neon => scalar::compute(self),
+            #[cfg(target_arch = "x86_64")]
+            _ => unsafe { avx2::compute(self) },
+            #[cfg(not(target_arch = "x86_64"))]
             _ => scalar::compute(self),
         }
     }

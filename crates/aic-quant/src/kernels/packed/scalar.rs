@@ -33,7 +33,7 @@ fn product(line: &Line, chunk: &Chunk, start: usize, columns: usize) -> f32 {
         let codes = line.codes[16 * part..][..16].iter().zip(&chunk.codes[at..][..16]);
         let products: i32 = codes.map(|(a, b)| i32::from(*a) * i32::from(*b)).sum();
         sum += products as f32 * line.scales[part] * chunk.scales[at / 32];
-        sum += line.minima[part] * chunk.sums[at / 16];
+        sum += line.minima[part] * chunk.half_sums[at / 16];
     }
     sum
 }

@@ -375,6 +375,15 @@ fn what_cannot_be_packed_is_an_error() {
     assert!(matches!(pack(DType::F16, 1, 1), Err(Error::Empty { .. })));
 }
 
+#[test]
+fn instructions_that_the_processor_lacks_are_refused() {
+    let pool = Pool::new(1).unwrap();
+    let lacking = if cfg!(target_arch = "x86_64") { InstructionSet::Neon } else { InstructionSet::Avx2 };
+    let packed = Packed::pack(DType::F32, 1, 1, lacking, &pool, |_, _| Ok(()));
+
+    assert!(matches!(packed, Err(Error::Unsupported { .. })));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
