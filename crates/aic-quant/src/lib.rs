@@ -92,8 +92,6 @@ pub mod queue;
 mod recipe;
 mod replacement;
 pub mod safetensors;
-#[cfg(feature = "engine")]
-mod serve;
 mod storage;
 mod tensor;
 #[cfg(feature = "engine")]
@@ -125,6 +123,4 @@ pub use open::open;
 pub use progress::Progress;
 pub use quantize::{Quantizer, Report, Substitution, TensorReport, TypeShare};
 pub use recipe::{Overlay, Plan, Planned, Recipe};
-#[cfg(feature = "engine")]
-pub use serve::ServeOptions;
 pub use tensor::{TensorInfo, TensorSource};

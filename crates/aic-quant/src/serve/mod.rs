@@ -1,2 +1,0 @@
-mod options;
-pub use options::ServeOptions;
