@@ -210,6 +210,22 @@ pub enum Error {
         /// Tokens that fit, one of them reserved for the answer.
         limit: usize,
     },
+    /// Too many requests wait to be answered.
+    #[error(
+        "the queue is full: {waiting} requests wait and {limit} may; try again later, or raise `waiting`"
+    )]
+    QueueFull {
+        /// Requests that wait.
+        waiting: usize,
+        /// Requests that may wait.
+        limit: usize,
+    },
+    /// A request was not started before it lost its use.
+    #[error("the request waited for {:.1} s and was not started in its time; try again when fewer wait", waited.as_secs_f64())]
+    Expired {
+        /// How long it waited.
+        waited: std::time::Duration,
+    },
     /// There is nothing to work on.
     #[error("{what} is empty")]
     Empty {

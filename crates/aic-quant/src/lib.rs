@@ -92,6 +92,9 @@ pub mod queue;
 mod recipe;
 mod replacement;
 pub mod safetensors;
+#[cfg(feature = "engine")]
+#[allow(dead_code, unused_imports)]
+mod serve;
 mod storage;
 mod tensor;
 #[cfg(feature = "engine")]
@@ -123,4 +126,6 @@ pub use open::open;
 pub use progress::Progress;
 pub use quantize::{Quantizer, Report, Substitution, TensorReport, TypeShare};
 pub use recipe::{Overlay, Plan, Planned, Recipe};
+#[cfg(feature = "engine")]
+pub use serve::{ServeOptions, ServeStatistics};
 pub use tensor::{TensorInfo, TensorSource};

@@ -31,3 +31,4 @@ pub use model::Model;
 pub(crate) use observer::{Observer, Rows};
 pub use options::{GenerateOptions, ModelOptions};
 pub use score::Score;
+pub(crate) use step::{Slice, Step};
