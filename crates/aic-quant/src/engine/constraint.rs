@@ -39,7 +39,7 @@ pub enum Constraint {
 pub(super) struct Grammars(ParserFactory);
 
 /// A constraint being followed by one answer.
-pub(super) struct Grammar(Matcher);
+pub(crate) struct Grammar(Matcher);
 
 impl Grammars {
     /// For a model that knows the tokens below `vocabulary`.

@@ -1,12 +1,10 @@
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
-use super::context::Context;
-use super::sampler::{Choice, Sampler};
-use super::stop::StopFilter;
-use super::{GenerateOptions, Model};
+use super::Model;
 use crate::Result;
-use crate::tokenizer::TextStream;
+use crate::serve::{Answer, Event};
 
 /// One token of an answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +17,8 @@ pub struct Piece {
     pub token: u32,
     /// Natural logarithm of the probability the model gave the token.
     pub logprob: f32,
+    /// When it came, counted from the call of [`Model::generate`].
+    pub at: Duration,
 }
 
 /// Tokens that went in and came out.
@@ -44,7 +44,7 @@ pub enum FinishReason {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Timings {
-    /// Running the prompt; `None` before it has run.
+    /// Running the prompt, from the turn of the request to its first token; `None` until the answer is complete.
     pub prefill: Option<Duration>,
     /// From the call of [`Model::generate`] to the first token; `None` before it.
     pub first_token: Option<Duration>,
@@ -54,42 +54,29 @@ pub struct Timings {
     pub tokens_per_second: Option<f64>,
 }
 
-/// An answer being generated: an iterator of [`Piece`]s that computes one at each step.
+/// An answer being generated: an iterator of [`Piece`]s that waits for the next, and [`poll_next`](Self::poll_next) for async
+/// code.
 ///
-/// Ends after the last token, or after the first error. Dropping it frees its cache and ends the work.
+/// The model works on it whether it is read or not. Ends after the last piece, or after the first error. Dropping it ends the
+/// work at the next token and gives its memory back.
 pub struct Generation {
-    model: Model,
-    cache: Option<Context>,
-    sampler: Sampler,
-    text: TextStream,
-    stop: StopFilter,
-    /// Tokens not run yet: the prompt, then the last token.
-    pending: Vec<u32>,
+    answer: Answer,
     usage: Usage,
-    limit: usize,
     finish: Option<FinishReason>,
-    started: Instant,
     timings: Timings,
+    /// Keeps the engine alive.
+    model: Model,
 }
 
 impl Generation {
-    /// `prompt` leaves room for at least one token.
-    pub(super) fn new(model: Model, prompt: Vec<u32>, options: &GenerateOptions) -> Result<Self> {
-        let room = model.max_context() - prompt.len();
-        let limit = options.max_tokens.min(room);
-        Ok(Self {
-            cache: Some(Context::new(model.runner(prompt.len() + limit)?)),
-            sampler: Sampler::new(options, &prompt, model.grammar(options)?),
-            text: TextStream::default(),
-            stop: StopFilter::new(options.stop.clone()),
-            usage: Usage { prompt_tokens: prompt.len(), output_tokens: 0 },
-            pending: prompt,
-            limit,
+    pub(super) fn new(model: Model, answer: Answer, prompt_tokens: usize) -> Self {
+        Self {
+            answer,
+            usage: Usage { prompt_tokens, ..Usage::default() },
             finish: None,
-            started: Instant::now(),
             timings: Timings::default(),
             model,
-        })
+        }
     }
 
     /// Tokens so far.
@@ -107,7 +94,7 @@ impl Generation {
         self.timings
     }
 
-    /// Computes the rest and returns its text.
+    /// Waits for the rest and returns its text.
     ///
     /// # Errors
     /// The first error of a piece.
@@ -115,55 +102,41 @@ impl Generation {
         self.by_ref().map(|piece| piece.map(|piece| piece.text)).collect()
     }
 
-    fn step(&mut self, cache: &mut Context) -> Result<Option<Piece>> {
-        let choice = self.choose(cache)?;
-        if self.model.tokenizer().special().is_end(choice.token) {
-            return self.end(choice);
+    /// The next piece if it is there; otherwise wakes the task once it is, or once there will be none. `None` after the last.
+    ///
+    /// The bridge to async code: `std::future::poll_fn(|context| generation.poll_next(context)).await`.
+    ///
+    /// # Cancel safety
+    /// No piece is lost when such a future is dropped.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Piece>>> {
+        match self.answer.poll_next(context) {
+            Poll::Ready(event) => Poll::Ready(self.take(event)),
+            Poll::Pending => Poll::Pending,
         }
+    }
+
+    /// Notes what an event says; the piece in it.
+    fn take(&mut self, event: Option<Result<Event>>) -> Option<Result<Piece>> {
+        match event? {
+            Ok(Event::Token { piece, at }) => {
+                self.note(at);
+                Some(Ok(piece))
+            }
+            Ok(Event::Finish { reason, usage, timings }) => {
+                (self.finish, self.usage, self.timings) = (Some(reason), usage, timings);
+                None
+            }
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// A token came; the last event has the exact sums.
+    fn note(&mut self, at: Duration) {
         self.usage.output_tokens += 1;
-        self.pending = vec![choice.token];
-        let decoded = self.text.push(self.model.tokenizer(), choice.token)?;
-        let mut text = self.stop.push(&decoded);
-        if self.stop.stopped() {
-            self.finish = Some(FinishReason::Stop);
-        } else if self.usage.output_tokens == self.limit {
-            self.finish = Some(FinishReason::Length);
-            text += &self.rest()?;
-        }
-        Ok(Some(piece(text, choice)))
-    }
-
-    /// The model ended its answer; what was held back still comes out.
-    fn end(&mut self, choice: Choice) -> Result<Option<Piece>> {
-        self.finish = Some(FinishReason::Stop);
-        let text = self.rest()?;
-        Ok((!text.is_empty()).then(|| piece(text, choice)))
-    }
-
-    fn rest(&mut self) -> Result<String> {
-        let unfinished = self.text.finish(self.model.tokenizer())?;
-        let text = self.stop.push(&unfinished);
-        Ok(if self.stop.stopped() { text } else { text + &self.stop.finish() })
-    }
-
-    fn choose(&mut self, cache: &mut Context) -> Result<Choice> {
-        let started = Instant::now();
-        let logits = cache.next_logits(&self.pending)?;
-        let choice = self.sampler.sample(logits)?;
-        self.record(started.elapsed());
-        Ok(choice)
-    }
-
-    fn record(&mut self, taken: Duration) {
-        if self.timings.prefill.is_none() {
-            self.timings.prefill = Some(taken);
-            self.timings.first_token = Some(self.started.elapsed());
-        } else {
-            self.timings.decode += taken;
-            let seconds = self.timings.decode.as_secs_f64();
-            self.timings.tokens_per_second =
-                (seconds > 0.0).then(|| self.usage.output_tokens as f64 / seconds);
-        }
+        let first = *self.timings.first_token.get_or_insert(at);
+        self.timings.decode = at.saturating_sub(first);
+        let (later, seconds) = (self.usage.output_tokens - 1, self.timings.decode.as_secs_f64());
+        self.timings.tokens_per_second = (later > 0 && seconds > 0.0).then(|| later as f64 / seconds);
     }
 }
 
@@ -171,26 +144,18 @@ impl Iterator for Generation {
     type Item = Result<Piece>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut cache = self.cache.take()?;
-        let step = self.step(&mut cache);
-        // Without a cache there is no next step; a finished or failed answer gives its memory back at once.
-        if step.is_ok() && self.finish.is_none() {
-            self.cache = Some(cache);
-        }
-        step.transpose()
+        let event = self.answer.next();
+        self.take(event)
     }
 }
 
 impl fmt::Debug for Generation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Generation")
+            .field("model", &self.model)
             .field("usage", &self.usage)
             .field("finish", &self.finish)
             .field("timings", &self.timings)
-            .finish_non_exhaustive()
+            .finish()
     }
-}
-
-fn piece(text: String, choice: Choice) -> Piece {
-    Piece { text, token: choice.token, logprob: choice.logprob }
 }

@@ -2,7 +2,6 @@
 pub(crate) mod candle;
 mod config;
 mod constraint;
-mod context;
 mod cpu;
 mod decoder;
 mod footprint;
@@ -21,9 +20,11 @@ mod stop;
 mod tests;
 #[cfg(test)]
 pub(crate) mod tiny;
+mod voice;
 
 pub(crate) use config::{Config, EMBEDDING};
 pub use constraint::Constraint;
+pub(crate) use constraint::Grammar;
 pub use footprint::{Footprint, footprint};
 pub use generation::{FinishReason, Generation, Piece, Timings, Usage};
 pub use info::ModelInfo;
@@ -32,3 +33,4 @@ pub(crate) use observer::{Observer, Rows};
 pub use options::{GenerateOptions, ModelOptions};
 pub use score::Score;
 pub(crate) use step::{Slice, Step};
+pub(crate) use voice::Voice;

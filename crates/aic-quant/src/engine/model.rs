@@ -8,22 +8,24 @@ use super::constraint::{Grammar, Grammars};
 use super::decoder::Decoder;
 use super::footprint::{estimate, held};
 use super::reading::Reading;
-use super::runner::Runner;
+use super::runner::{Runner, Stepper};
 use super::{GenerateOptions, Generation, ModelInfo, ModelOptions, Observer, Score};
 use crate::chat::{ChatTemplate, Message};
 use crate::gguf::Bytes;
 use crate::memory::fits;
+use crate::serve::Worker;
 use crate::tokenizer::Tokenizer;
-use crate::{DType, Error, InstructionSet, Result, TensorSource};
+use crate::{DType, Error, InstructionSet, Result, ServeStatistics, TensorSource};
 
 /// Positions whose logits are held at once; with a large vocabulary they are most of the memory.
 const ROWS: usize = 32;
 
 /// A language model in memory.
 ///
-/// Cloning is cheap and shares the weights. Every generation has its own key-value cache, so one model serves several
-/// threads at once. All methods block until they are done; in async code, call them on a blocking thread. Threads of
-/// the tensor library are process-wide and set by `RAYON_NUM_THREADS`.
+/// Cloning is cheap and shares the weights. Answers that are made at the same time, for any threads, share every pass through
+/// the model; those whose prompts begin alike share what was computed for it. [`generate`](Self::generate) and its like return
+/// at once, and the answer comes piece by piece; all other methods block until they are done: in async code, call them on a
+/// blocking thread.
 ///
 /// ```no_run
 /// use aic_quant::{GenerateOptions, Message, Model};
@@ -40,12 +42,13 @@ pub struct Model(Arc<Inner>);
 
 struct Inner {
     decoder: Decoder,
-    tokenizer: Tokenizer,
+    tokenizer: Arc<Tokenizer>,
     template: ChatTemplate,
     /// The vocabulary for constraints, arranged when the first is asked for.
     grammars: OnceLock<Grammars>,
     info: ModelInfo,
     max_context: usize,
+    worker: Worker,
 }
 
 impl Model {
@@ -78,7 +81,7 @@ impl Model {
         if let Some(memory) = &options.memory {
             fits(memory.as_ref(), options.device, footprint.total_bytes())?;
         }
-        let tokenizer = Tokenizer::new(source.metadata(), config.vocabulary)?;
+        let tokenizer = Arc::new(Tokenizer::new(source.metadata(), config.vocabulary)?);
         let template = ChatTemplate::new(source.metadata())?;
         let info = ModelInfo::new(source, &config, options, &footprint, &held_types(source, options.dtype))?;
         let decoder = Decoder::load(source, &config, options, max_context)?;
@@ -89,8 +92,11 @@ impl Model {
             seconds = started.elapsed().as_secs_f64(),
             "loaded model"
         );
+        let runner = decoder.runner(options.positions(&config))?;
+        let worker =
+            Worker::start(Box::new(Stepper(runner)), tokenizer.clone(), max_context, options.serving)?;
         let grammars = OnceLock::new();
-        Ok(Self(Arc::new(Inner { decoder, tokenizer, template, grammars, info, max_context })))
+        Ok(Self(Arc::new(Inner { decoder, tokenizer, template, grammars, info, max_context, worker })))
     }
 
     /// What is known about the model.
@@ -124,7 +130,7 @@ impl Model {
     /// Starts the answer to `messages`, as the model's chat template puts them.
     ///
     /// A model without a template is shown one line for each message, `user: …`, and a final `assistant:`. Control tokens
-    /// written out in a message, such as `<|im_end|>`, act as such. Nothing is computed before the first call of `next`.
+    /// written out in a message, such as `<|im_end|>`, act as such. Work on it begins at once.
     ///
     /// # Errors
     /// [`Error::Empty`] without messages, [`Error::PromptTooLong`], [`Error::Option`], [`Error::Template`].
@@ -144,7 +150,7 @@ impl Model {
     pub fn complete(&self, prompt: &str, options: &GenerateOptions) -> Result<Generation> {
         options.check()?;
         let tokens = self.tokens(prompt, "prompt", self.0.max_context - 1)?;
-        Generation::new(self.clone(), tokens, options)
+        self.start(tokens, options)
     }
 
     /// Starts the continuation of `tokens`.
@@ -159,8 +165,20 @@ impl Model {
             count if count >= self.0.max_context => {
                 Err(Error::PromptTooLong { tokens: count, limit: self.0.max_context - 1 })
             }
-            _ => Generation::new(self.clone(), tokens.to_vec(), options),
+            _ => self.start(tokens.to_vec(), options),
         }
+    }
+
+    fn start(&self, prompt: Vec<u32>, options: &GenerateOptions) -> Result<Generation> {
+        let start_by = options.max_wait.map(|wait| Instant::now() + wait);
+        let length = prompt.len();
+        let answer = self.0.worker.submit(prompt, options, self.grammar(options)?, start_by)?;
+        Ok(Generation::new(self.clone(), answer, length))
+    }
+
+    /// What answering has come to since the model was loaded.
+    pub fn statistics(&self) -> ServeStatistics {
+        self.0.worker.statistics()
     }
 
     /// A vector for `text`: the mean of its tokens' last hidden states, scaled to length 1.
@@ -238,7 +256,7 @@ impl Model {
     }
 
     /// Begins to follow the constraint of `options`, if there is one.
-    pub(super) fn grammar(&self, options: &GenerateOptions) -> Result<Option<Grammar>> {
+    fn grammar(&self, options: &GenerateOptions) -> Result<Option<Grammar>> {
         let Some(constraint) = &options.constraint else { return Ok(None) };
         if self.0.grammars.get().is_none() {
             // Of several that come first at once, one is kept.

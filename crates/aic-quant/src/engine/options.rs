@@ -1,6 +1,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::config::Config;
 use super::{Constraint, Model};
@@ -217,6 +218,9 @@ pub struct GenerateOptions {
     pub frequency_penalty: f32,
     /// Subtracted once from the logit of a token that is in the answer so far; −2 to 2. Defaults to 0.
     pub presence_penalty: f32,
+    /// Most time to wait for the answer's turn where many are made at once; after it the answer ends with
+    /// [`Error::Expired`]. Defaults to `None`, as long as it takes.
+    pub max_wait: Option<Duration>,
     /// Goes on where the model would end its answer; to measure. Defaults to false.
     pub ignore_end: bool,
     /// What the answer has to look like. Defaults to `None`, anything.
@@ -236,6 +240,7 @@ impl Default for GenerateOptions {
             repetition_penalty: 1.0,
             frequency_penalty: 0.0,
             presence_penalty: 0.0,
+            max_wait: None,
             ignore_end: false,
             constraint: None,
         }

@@ -228,13 +228,8 @@ impl Scheduler {
         let mut logits = logits.into_iter();
         let mut over = Vec::new();
         for part in batch {
+            self.count(*part);
             let sequence = &mut self.running[part.index];
-            let tokens = part.tokens as u64;
-            if sequence.is_decoding() {
-                self.counts.decode_tokens += tokens;
-            } else {
-                self.counts.prefill_tokens += tokens;
-            }
             sequence.advance(part.tokens, &mut self.pages, self.page_size);
             if sequence.pending() > 0 {
                 continue;
@@ -252,6 +247,13 @@ impl Scheduler {
         for (index, error) in over.into_iter().rev() {
             self.end(index, error);
         }
+    }
+
+    fn count(&mut self, part: Part) {
+        let decoding = self.running[part.index].is_decoding();
+        let counts = &mut self.counts;
+        *(if decoding { &mut counts.decode_tokens } else { &mut counts.prefill_tokens }) +=
+            part.tokens as u64;
     }
 
     /// Ends the requests of a step that failed. The others, and the model, go on.

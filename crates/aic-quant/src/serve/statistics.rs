@@ -12,7 +12,8 @@ pub struct ServeStatistics {
     pub pages_cached: usize,
     /// Pages that hold nothing.
     pub pages_free: usize,
-    /// Tokens that did not have to be run because another request began alike.
+    /// Tokens that did not have to be run because they were in pages already: of a request that began alike, or of the same one
+    /// before its preemption.
     pub prefix_hit_tokens: u64,
     /// Times a request gave its pages to an older one, to be continued later.
     pub preemptions: u64,

@@ -122,9 +122,13 @@ struct Layout(usize, usize, bool);
 
 impl Served {
     fn new(layout: Layout, options: ServeOptions) -> Self {
+        Self::with_context(usize::MAX, layout, options)
+    }
+
+    fn with_context(max_context: usize, layout: Layout, options: ServeOptions) -> Self {
         let (toy, log) = Toy::new(layout.0, layout.1, layout.2);
-        let (scheduler, queue) = Scheduler::new(Box::new(toy), usize::MAX, options).unwrap();
-        Self { scheduler, queue, log, now: Instant::now(), capacity: layout.0 * layout.1 }
+        let (scheduler, queue) = Scheduler::new(Box::new(toy), max_context, options).unwrap();
+        Self { scheduler, queue, log, now: Instant::now(), capacity: max_context.min(layout.0 * layout.1) }
     }
 
     fn submit(&mut self, asked: &Asked, start_by: Option<Instant>) -> Result<()> {
@@ -197,6 +201,17 @@ fn answers_are_cut_where_the_pages_or_the_request_end() {
 
     long.check_finished(20);
     assert_eq!((long.tokens().len(), short.tokens().len()), (14, 3));
+}
+
+#[test]
+fn answers_are_cut_where_the_context_ends_though_there_are_pages() {
+    let mut served = Served::with_context(10, Layout(4, 50, true), OPTIONS);
+    let asked = served.ask(talkative(6, 30, 1), 1000);
+
+    served.finish();
+
+    asked.check_finished(10);
+    assert_eq!(asked.tokens().len(), 4);
 }
 
 #[test]

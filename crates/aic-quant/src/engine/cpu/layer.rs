@@ -84,11 +84,6 @@ impl Layer {
         })
     }
 
-    /// Numbers in all keys (or values) of a token.
-    pub(super) fn kv_size(&self) -> usize {
-        self.attention.key.rows()
-    }
-
     pub(super) fn head_size(&self) -> usize {
         self.attention.head_size
     }
