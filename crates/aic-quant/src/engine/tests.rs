@@ -61,14 +61,40 @@ fn every_architecture_computes_what_plain_loops_compute() {
 #[test]
 fn prompt_at_once_in_chunks_or_token_by_token_gives_the_same() {
     let tiny = Tiny::new(LLAMA);
-    let model = model(&tiny, DType::F32);
-    let tokens = tokens(300);
-    let at_once: Vec<Vec<f64>> =
-        logits(&model, &tokens, 300).iter().map(|row| row.iter().map(|x| f64::from(*x)).collect()).collect();
+    assert_steps_agree(&model(&tiny, DType::F32), &tokens(300), &[1, 7, 256]);
+}
 
-    for step in [1, 7, 256] {
-        let difference = difference(&at_once, &logits(&model, &tokens, step));
-        assert!(difference < 1e-4, "steps of {step}: {difference}");
+/// That it does not matter in how many steps tokens are run.
+fn assert_steps_agree(model: &Model, tokens: &[u32], steps: &[usize]) {
+    let at_once = logits(model, tokens, tokens.len());
+    let at_once: Vec<Vec<f64>> =
+        at_once.iter().map(|row| row.iter().map(|x| f64::from(*x)).collect()).collect();
+    for step in steps {
+        let difference = difference(&at_once, &logits(model, tokens, *step));
+        assert!(difference < 1e-4, "{} in steps of {step}: {difference}", model.info().architecture);
+    }
+}
+
+/// Windows of 24 and 32 tokens, several kinds of rotation, soft caps: with steps shorter and longer than a window.
+#[test]
+fn prompt_of_every_family_at_once_in_chunks_or_token_by_token_gives_the_same() {
+    let models: [&'static [u8]; 9] = [
+        include_bytes!("../../tests/goldens/models/llama2.gguf"),
+        include_bytes!("../../tests/goldens/models/llama3.gguf"),
+        include_bytes!("../../tests/goldens/models/mistral.gguf"),
+        include_bytes!("../../tests/goldens/models/qwen2.gguf"),
+        include_bytes!("../../tests/goldens/models/qwen3.gguf"),
+        include_bytes!("../../tests/goldens/models/phi3.gguf"),
+        include_bytes!("../../tests/goldens/models/gemma.gguf"),
+        include_bytes!("../../tests/goldens/models/gemma2.gguf"),
+        include_bytes!("../../tests/goldens/models/gemma3.gguf"),
+    ];
+    for model in models {
+        match Model::from_bytes(model) {
+            Ok(model) => assert_steps_agree(&model, &tokens(90), &[1, 7, 25, 64]),
+            // Which families run, tests/it/families.rs says.
+            Err(error) => assert!(matches!(error, Error::Unsupported { .. }), "{error}"),
+        }
     }
 }
 

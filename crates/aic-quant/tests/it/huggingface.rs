@@ -107,6 +107,6 @@ fn incomplete_folder_is_an_error_that_names_the_file_or_key() {
     fs::write(folder.path().join("config.json"), CONFIG.replace("hidden_size", "hidden")).unwrap();
     assert!(matches!(open(), Err(Error::Metadata { key, .. }) if key == "hidden_size"));
 
-    fs::write(folder.path().join("config.json"), CONFIG.replace("llama", "bert")).unwrap();
+    fs::write(folder.path().join("config.json"), CONFIG.replace("llama", "mamba")).unwrap();
     assert!(matches!(open(), Err(Error::Unsupported { what: "model_type", .. })));
 }

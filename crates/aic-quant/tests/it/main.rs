@@ -11,6 +11,8 @@ mod demo;
 #[cfg(feature = "engine")]
 mod distill;
 mod environment;
+#[cfg(feature = "engine")]
+mod families;
 #[path = "../fixtures/gguf.rs"]
 mod fixtures;
 #[cfg(feature = "engine")]
