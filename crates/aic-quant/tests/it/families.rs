@@ -2,7 +2,7 @@
 use std::path::{Path, PathBuf};
 
 use aic_quant::{
-    DType, Error, GenerateOptions, HuggingFace, Model, ModelOptions, TensorSource, decode, gguf, safetensors,
+    DType, GenerateOptions, HuggingFace, Model, ModelOptions, TensorSource, decode, gguf, safetensors,
 };
 
 /// Models in GGUF.
@@ -10,8 +10,6 @@ const FAMILIES: [&str; 9] =
     ["llama2", "llama3", "mistral", "qwen2", "qwen3", "phi3", "gemma", "gemma2", "gemma3"];
 /// Models as Hugging Face stores them; the last is of a kind that GGUF has no words for.
 const FOLDERS: [&str; 4] = ["llama3", "phi3", "gemma3", "gemma2-scaled"];
-/// Families the engine cannot run yet; a model of one is refused by name.
-const WAITING: &[&str] = &["mistral", "phi3", "gemma", "gemma2", "gemma3", "gemma2-scaled"];
 /// A context that every text fits, longer than all windows and original contexts.
 const LONG: usize = 256;
 /// The length of the short text, shorter than all original contexts.
@@ -21,15 +19,8 @@ fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/models").join(name)
 }
 
-/// Loads a model; `None` if the engine cannot run it yet, and says so.
-fn load(options: ModelOptions, name: &str) -> Option<Model> {
-    let family = Path::new(name).file_stem().unwrap().to_str().unwrap();
-    let model = options.open(path(name));
-    if !WAITING.contains(&family) {
-        return Some(model.unwrap());
-    }
-    assert!(matches!(model, Err(Error::Unsupported { .. })), "{family} runs: take it off the list");
-    None
+fn load(options: ModelOptions, name: &str) -> Model {
+    options.open(path(name)).unwrap()
 }
 
 /// What `transformers` says about a model.
@@ -116,9 +107,7 @@ fn best(logits: &[f32]) -> u32 {
 #[test]
 fn logits_of_every_family_are_those_of_transformers() {
     for family in FAMILIES {
-        let Some(model) = load(Model::options().max_context(LONG), &format!("{family}.gguf")) else {
-            continue;
-        };
+        let model = load(Model::options().max_context(LONG), &format!("{family}.gguf"));
         assert_agrees(&model, family, &["text", "long"]);
     }
 }
@@ -126,9 +115,7 @@ fn logits_of_every_family_are_those_of_transformers() {
 #[test]
 fn model_of_a_short_context_has_the_rotation_for_it() {
     for family in FAMILIES {
-        let Some(model) = load(Model::options().max_context(SHORT), &format!("{family}.gguf")) else {
-            continue;
-        };
+        let model = load(Model::options().max_context(SHORT), &format!("{family}.gguf"));
         assert_agrees(&model, family, &["short"]);
     }
 }
@@ -136,7 +123,7 @@ fn model_of_a_short_context_has_the_rotation_for_it() {
 #[test]
 fn folder_of_every_family_is_the_same_model() {
     for family in FOLDERS {
-        let Some(model) = load(Model::options().max_context(LONG), family) else { continue };
+        let model = load(Model::options().max_context(LONG), family);
         assert_agrees(&model, family, &["text", "long"]);
     }
 }
@@ -166,9 +153,7 @@ fn greedy_continuation_is_that_of_transformers_token_by_token_and_at_once() {
     let text = "hello well, the quick brown fox jumps over 13 lazy dogs while";
     let options = GenerateOptions { max_tokens: 16, temperature: 0.0, ..GenerateOptions::default() };
     for family in FAMILIES {
-        let Some(model) = load(Model::options().max_context(LONG), &format!("{family}.gguf")) else {
-            continue;
-        };
+        let model = load(Model::options().max_context(LONG), &format!("{family}.gguf"));
         let golden = Golden::open(family);
         let (prompt, expected) = (golden.tokens("text.tokens"), golden.tokens("text.continuation"));
         assert_eq!(model.tokenize(text).unwrap(), prompt, "{family}");
@@ -210,11 +195,7 @@ fn quantized_model_says_what_the_same_weights_in_full_precision_say() {
         .iter()
         .flat_map(|family| [DType::Q8_0, DType::Q4_0, DType::Q5_0, DType::Q4_K].map(|dtype| (family, dtype)))
     {
-        let name = format!("{family}.gguf");
-        if load(Model::options(), &name).is_none() {
-            continue;
-        }
-        let source = gguf::File::open(path(&name)).unwrap();
+        let source = gguf::File::open(path(&format!("{family}.gguf"))).unwrap();
         let plan = aic_quant::Recipe::uniform(dtype).plan(&source, None).unwrap();
         aic_quant::Quantizer::new(&plan)
             .run(&source, &target, |_| std::ops::ControlFlow::Continue(()))
