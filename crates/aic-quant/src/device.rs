@@ -50,6 +50,14 @@ impl FromStr for Device {
 
 #[cfg(feature = "engine")]
 impl Device {
+    /// An error that says why this device cannot be used.
+    pub(crate) fn unavailable(self, reason: &str) -> Error {
+        Error::Device { device: self, reason: reason.to_owned() }
+    }
+}
+
+#[cfg(feature = "candle")]
+impl Device {
     /// The tensor library's handle of the device.
     pub(crate) fn open(self) -> Result<candle_core::Device> {
         match self {
@@ -67,10 +75,6 @@ impl Device {
                 candle_core::Device::new_metal(ordinal).map_err(|error| self.failed(&error))
             }
         }
-    }
-
-    fn unavailable(self, reason: &str) -> Error {
-        Error::Device { device: self, reason: reason.to_owned() }
     }
 
     fn failed(self, error: &candle_core::Error) -> Error {
@@ -97,7 +101,7 @@ mod tests {
         }
     }
 
-    #[cfg(all(feature = "engine", not(aic_cuda)))]
+    #[cfg(all(feature = "candle", not(aic_cuda)))]
     #[test]
     fn cuda_without_the_build_says_how_to_get_it() {
         let error = Device::Cuda(0).open().unwrap_err();

@@ -11,7 +11,8 @@
 //!   is.
 //! - [`onnx`] makes ONNX models smaller, and runs them through the ONNX Runtime library.
 //!
-//! What runs models needs the feature `engine`, which is on by default; `onnx` and `compress` are features of their own.
+//! What runs models needs the feature `engine`, which is on by default; `candle` (models on GPUs, and [`distill`]), `onnx` and
+//! `compress` are features of their own.
 //!
 //! ```no_run
 //! # #[cfg(feature = "engine")]
@@ -65,7 +66,7 @@ mod codec;
 #[cfg(feature = "compress")]
 pub mod compress;
 mod device;
-#[cfg(feature = "engine")]
+#[cfg(feature = "candle")]
 pub mod distill;
 mod dtype;
 #[cfg(feature = "engine")]

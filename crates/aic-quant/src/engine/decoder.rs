@@ -1,10 +1,12 @@
 use std::sync::Arc;
 use std::thread;
 
+#[cfg(feature = "candle")]
+use super::candle;
 use super::config::Config;
+use super::cpu;
 use super::options::ModelOptions;
 use super::runner::Runner;
-use super::{candle, cpu};
 use crate::kernels::Pool;
 use crate::{Device, InstructionSet, Result, TensorSource};
 
@@ -14,6 +16,7 @@ pub(super) enum Decoder {
     /// On this crate's kernels.
     Cpu(Arc<cpu::Decoder>),
     /// On candle's tensors.
+    #[cfg(feature = "candle")]
     Candle(Arc<candle::Decoder>),
 }
 
@@ -27,7 +30,12 @@ impl Decoder {
     ) -> Result<Self> {
         match options.device {
             Device::Cpu => Self::on_cpu(source, config, options, context),
+            #[cfg(feature = "candle")]
             device => Self::on_candle(source, config, options, context, &device.open()?),
+            #[cfg(not(feature = "candle"))]
+            device => {
+                Err(device.unavailable("this build has no GPUs; turn on the feature candle, or use cpu"))
+            }
         }
     }
 
@@ -44,6 +52,7 @@ impl Decoder {
         Ok(Self::Cpu(Arc::new(cpu::Decoder::load(config, weights, context, options.cache_types)?)))
     }
 
+    #[cfg(feature = "candle")]
     fn on_candle(
         source: &dyn TensorSource,
         config: &Config,
@@ -61,6 +70,7 @@ impl Decoder {
     pub(super) fn runner(&self, positions: usize) -> Result<Box<dyn Runner>> {
         match self {
             Self::Cpu(decoder) => Ok(Box::new(cpu::Runner::new(decoder.clone(), positions)?)),
+            #[cfg(feature = "candle")]
             Self::Candle(decoder) => Ok(Box::new(candle::Runner::new(decoder.clone(), positions))),
         }
     }
@@ -69,6 +79,7 @@ impl Decoder {
     pub(super) fn threads(&self) -> usize {
         match self {
             Self::Cpu(decoder) => decoder.threads(),
+            #[cfg(feature = "candle")]
             Self::Candle(_) => 1,
         }
     }
@@ -77,6 +88,7 @@ impl Decoder {
     pub(super) fn instructions(&self) -> Option<InstructionSet> {
         match self {
             Self::Cpu(decoder) => Some(decoder.instructions()),
+            #[cfg(feature = "candle")]
             Self::Candle(_) => None,
         }
     }

@@ -1,4 +1,5 @@
 //! Running a model.
+#[cfg(feature = "candle")]
 pub(crate) mod candle;
 mod config;
 mod constraint;
@@ -22,7 +23,9 @@ mod tests;
 pub(crate) mod tiny;
 mod voice;
 
-pub(crate) use config::{Config, EMBEDDING};
+pub(crate) use config::Config;
+#[cfg(feature = "candle")]
+pub(crate) use config::EMBEDDING;
 pub use constraint::Constraint;
 pub(crate) use constraint::Grammar;
 pub use footprint::{Footprint, footprint};

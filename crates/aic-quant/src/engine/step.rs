@@ -4,6 +4,7 @@ use crate::Result;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slice<'a> {
     /// The sequence's number, not used for another as long as the decoder lives.
+    #[cfg_attr(not(feature = "candle"), allow(dead_code))]
     pub(crate) sequence: u64,
     /// At least one.
     pub(crate) tokens: &'a [u32],

@@ -4,11 +4,11 @@
 mod blocks;
 #[cfg(feature = "engine")]
 mod calibrate;
-#[cfg(feature = "engine")]
+#[cfg(feature = "candle")]
 mod candle;
 #[cfg(feature = "engine")]
 mod demo;
-#[cfg(feature = "engine")]
+#[cfg(feature = "candle")]
 mod distill;
 mod environment;
 #[cfg(feature = "engine")]

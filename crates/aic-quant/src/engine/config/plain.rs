@@ -7,6 +7,7 @@ impl Config {
     ///
     /// # Errors
     /// [`Error::Unsupported`], naming what there is more.
+    #[cfg_attr(not(feature = "candle"), allow(dead_code))]
     pub(crate) fn check_plain(&self, context: usize) -> Result<()> {
         match self.beyond_plain(context) {
             None => Ok(()),
