@@ -1,9 +1,8 @@
 //! candle-transformers' quantized llama on the same file.
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Instant;
 
-use aic_quant::DType;
 use candle_core::quantized::gguf_file::Content;
 use candle_core::{Device, Result, Tensor};
 use candle_transformers::models::quantized_llama::ModelWeights;
@@ -11,11 +10,7 @@ use candle_transformers::models::quantized_llama::ModelWeights;
 use crate::Figures;
 use crate::options::{Options, median, resident_bytes};
 
-/// `None` for a type it does not read.
-pub(crate) fn run(path: PathBuf, dtype: DType, options: &Options) -> Result<Option<Figures>> {
-    if matches!(dtype, DType::IQ4_NL | DType::IQ4_XS) {
-        return Ok(None);
-    }
+pub(crate) fn run(path: &Path, options: &Options) -> Result<Figures> {
     let before = resident_bytes();
     let mut file = File::open(path)?;
     let content = Content::read(&mut file)?;
@@ -29,7 +24,7 @@ pub(crate) fn run(path: PathBuf, dtype: DType, options: &Options) -> Result<Opti
         decode.push(options.answer as f64 / timed(write)?);
     }
     let resident_bytes = resident_bytes().saturating_sub(before);
-    Ok(Some(Figures { prefill: median(prefill), decode: median(decode), resident_bytes }))
+    Ok(Figures { prefill: median(prefill), decode: median(decode), resident_bytes })
 }
 
 fn forward(model: &mut ModelWeights, tokens: &[u32], at: usize) -> Result<()> {

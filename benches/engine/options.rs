@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::thread;
 
 use aic_quant::{DType, InstructionSet};
@@ -13,6 +14,8 @@ pub(crate) struct Options {
     pub(crate) threads: usize,
     pub(crate) types: Vec<DType>,
     pub(crate) instructions: InstructionSet,
+    /// One engine, on a file that is there already.
+    pub(crate) only: Option<(String, PathBuf)>,
     /// Once and small, to see that it runs.
     pub(crate) short: bool,
 }
@@ -41,6 +44,7 @@ impl Options {
             types: types.split(',').map(|name| name.parse().expect("a tensor type")).collect(),
             instructions: value("--instructions")
                 .map_or(InstructionSet::best(), |name| name.parse().expect("an instruction set")),
+            only: value("--only").zip(value("--file")).map(|(engine, file)| (engine.to_owned(), file.into())),
             short,
         }
     }
@@ -56,7 +60,8 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
 pub(crate) fn resident_bytes() -> u64 {
     use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
-    let (mut system, pid) = (System::new(), Pid::from_u32(std::process::id()));
+    let Ok(mut system) = System::new() else { return 0 };
+    let pid = Pid::from_u32(std::process::id());
     let wanted = ProcessRefreshKind::nothing().with_memory();
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, wanted);
     system.process(pid).map_or(0, sysinfo::Process::memory)

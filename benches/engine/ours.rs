@@ -1,20 +1,20 @@
 //! This engine.
-use std::path::PathBuf;
+use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
 use aic_quant::{DType, GenerateOptions, Model, Result, ServeOptions};
 
 use crate::options::{Options, median, resident_bytes};
-use crate::{Figures, random_model};
+use crate::{Done, Figures, random_model};
 
-pub(crate) fn run(path: PathBuf, options: &Options) -> Result<Figures> {
+pub(crate) fn run(path: &Path, options: &Options) -> Result<Figures> {
     let before = resident_bytes();
     let model = load(path, options)?;
     let (mut prefill, mut decode) = (Vec::new(), Vec::new());
     for round in 0..options.repeat {
         let mut answer = model.complete_tokens(&tokens(options.prompt, round), &answer(1))?;
-        answer.next().transpose()?;
+        answer.text()?;
         prefill.push(options.prompt as f64 / answer.timings().prefill.unwrap_or_default().as_secs_f64());
         decode.push(decode_rate(&model, options, round)?);
     }
@@ -23,9 +23,9 @@ pub(crate) fn run(path: PathBuf, options: &Options) -> Result<Figures> {
 }
 
 /// Answers at the same time, and answers that begin alike.
-pub(crate) fn concurrency(options: &Options) -> Result<()> {
+pub(crate) fn concurrency(options: &Options) -> Done<()> {
     let file = random_model::create(DType::Q4_K, options)?;
-    let model = load(file.path(), options)?;
+    let model = load(&file.path(), options)?;
     let alone = decode_rate(&model, options, 100)?;
     println!("# Q4_K, answers at the same time: tokens/s of all together");
     println!("#   1: {alone:.1}");
@@ -38,7 +38,7 @@ pub(crate) fn concurrency(options: &Options) -> Result<()> {
         let mut prompt = prefix.clone();
         prompt.extend([tail, tail + 1, tail + 2]);
         let mut answer = model.complete_tokens(&prompt, &answer(1))?;
-        answer.next().transpose()?;
+        answer.text()?;
         Ok::<f64, aic_quant::Error>(answer.timings().first_token.unwrap_or_default().as_secs_f64())
     };
     let (cold, warm) = (first(10)?, first(20)?);
@@ -52,7 +52,7 @@ pub(crate) fn concurrency(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn load(path: PathBuf, options: &Options) -> Result<Model> {
+fn load(path: &Path, options: &Options) -> Result<Model> {
     Model::options()
         .threads(options.threads)
         .instructions(options.instructions)

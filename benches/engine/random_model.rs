@@ -38,12 +38,11 @@ pub(crate) fn create(dtype: DType, options: &Options) -> Result<Model> {
 }
 
 fn write(writer: &Writer, path: &Path) -> Result<()> {
-    writer.save(path, |tensor| {
-        if tensor.shape.len() == 1 {
-            return encode(&vec![1.0; tensor.row_length()], tensor.dtype);
-        }
-        rows(tensor)
-    })
+    let bytes = |tensor: &TensorInfo| match tensor.shape.len() {
+        1 => encode(&vec![1.0; tensor.row_length()], tensor.dtype),
+        _ => rows(tensor),
+    };
+    writer.save(path, bytes).map(drop)
 }
 
 /// Some random rows, over and over.

@@ -41,7 +41,6 @@ struct Report<'a> {
     finish: &'a str,
     prompt_tokens: usize,
     output_tokens: usize,
-    prefix_tokens: usize,
     time_to_first_token_ms: Option<f64>,
     tokens_per_second: Option<f64>,
 }
@@ -124,7 +123,6 @@ fn report<'a>(generation: &Generation, text: &'a str) -> Report<'a> {
         finish: finish(generation),
         prompt_tokens: usage.prompt_tokens,
         output_tokens: usage.output_tokens,
-        prefix_tokens: usage.prefix_tokens,
         time_to_first_token_ms: timings.first_token.map(|time| time.as_secs_f64() * 1e3),
         tokens_per_second: timings.tokens_per_second,
     }

@@ -73,7 +73,7 @@ pub(crate) fn run(load: &load::Arguments, arguments: &Arguments, json: bool) -> 
         model: load.model.display().to_string(),
         dtype: info.dtype.to_string(),
         threads: model.threads(),
-        instructions: model.instructions().to_string(),
+        instructions: model.instructions().map_or("device".to_owned(), |set| set.to_string()),
         prompt_tokens: arguments.pp,
         prefill_tokens_per_second: median(prefill),
         decode_tokens_per_second: decode,
@@ -94,7 +94,7 @@ impl Arguments {
     /// Tokens of prompt a second.
     fn prefill(&self, model: &Model) -> aic::quant::Result<f64> {
         let mut answer = model.complete_tokens(&tokens(model, self.pp), &options(1))?;
-        answer.next().transpose()?;
+        answer.text()?;
         Ok(self.pp as f64 / seconds(answer.timings().prefill))
     }
 

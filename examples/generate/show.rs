@@ -1,6 +1,7 @@
 //! Progress, sizes and errors.
 use std::error::Error;
 
+use aic::monitor::{Moment, Probe, ProcessProbe, SystemClock};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// A bar that counts bytes; hidden where the output is for a program.
@@ -24,8 +25,9 @@ pub(crate) fn size(bytes: u64) -> String {
 
 /// What this program has in memory; `None` where the system does not say.
 pub(crate) fn resident_bytes() -> Option<u64> {
-    aic::monitor::Machine::detect();
-    None
+    let readings = ProcessProbe::new().read(Moment::of(&SystemClock)).ok()?;
+    let resident = readings.iter().find(|reading| reading.metric == "process_resident_memory_bytes")?;
+    resident.value.as_ref().ok().map(|bytes| *bytes as u64)
 }
 
 /// An error with its causes, on one line.

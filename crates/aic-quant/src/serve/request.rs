@@ -3,7 +3,7 @@ use std::time::Instant;
 use super::key::Key;
 use crate::{Error, Result};
 
-/// Says what comes next in one answer, and passes it on to whoever asked.
+/// Says what comes next in one answer, and passes it on to whoever asked. Dropped before the end, it tells them so.
 pub(super) trait Speaker: Send {
     /// The request has its turn; also after each preemption.
     fn started(&mut self, now: Instant);

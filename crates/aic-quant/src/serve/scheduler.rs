@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::failure::Failure;
 use super::key::Key;
 use super::pages::Pages;
-use super::queue::{Queue, stopped};
+use super::queue::Queue;
 use super::request::Request;
 use super::sequence::Sequence;
 use super::shares::shares;
@@ -101,14 +101,6 @@ impl Scheduler {
             Ok(logits) => self.advance(&batch, logits, now()),
             Err(error) => self.fail(&batch, error),
         }
-    }
-
-    /// Ends every request that was started.
-    pub(super) fn abandon(&mut self) {
-        while let Some(index) = self.running.len().checked_sub(1) {
-            self.remove(index).speaker.fail(stopped());
-        }
-        self.preempted.drain(..).for_each(|mut request| request.speaker.fail(stopped()));
     }
 
     /// How things stand; what only the queue knows is left out.

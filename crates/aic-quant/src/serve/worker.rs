@@ -96,13 +96,12 @@ impl Drop for Worker {
 }
 
 impl Shared {
-    /// The thread's life.
+    /// The thread's life. The answers of requests that were started end when the scheduler is dropped with their senders.
     fn serve(&self, mut scheduler: Scheduler) {
         let _abandoned = Abandoned(self);
         while self.await_work(&mut scheduler) {
             scheduler.step(&Instant::now);
         }
-        scheduler.abandon();
     }
 
     /// Waits until there is something to run; says whether there is, and not the end.
