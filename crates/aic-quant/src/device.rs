@@ -6,7 +6,7 @@ use crate::{Error, Result};
 /// Where a model's tensors live and are computed with.
 ///
 /// Parses from and prints as `cpu`, `cuda:0`, `metal:0`; `cuda` alone means the first one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Device {
     /// The processor and main memory.

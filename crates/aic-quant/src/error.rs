@@ -202,6 +202,14 @@ pub enum Error {
         /// What the device had free.
         free_bytes: u64,
     },
+    /// A model may not be loaded now.
+    #[error("model `{model}` is not available: {reason}")]
+    NotAdmitted {
+        /// The model's name.
+        model: String,
+        /// Why, and what to do.
+        reason: crate::residency::Refusal,
+    },
     /// The prompt leaves no room for an answer.
     #[error("the prompt has {tokens} tokens and the context holds {limit}; shorten it or raise max_context")]
     PromptTooLong {

@@ -9,6 +9,7 @@
 //!   are answered, and takes it back; [`queue`] does all of it in the background.
 //! - [`Model`] answers, embeds and scores text; [`footprint`] estimates the memory it needs, [`DeviceMemory`] says how much there
 //!   is.
+//! - [`residency`] decides which models are in memory, where, and what gives way.
 //! - [`onnx`] makes ONNX models smaller, and runs them through the ONNX Runtime library.
 //!
 //! What runs models needs the feature `engine`, which is on by default; `candle` (models on GPUs, and [`distill`]), `onnx` and
@@ -92,6 +93,7 @@ mod quantize;
 pub mod queue;
 mod recipe;
 mod replacement;
+pub mod residency;
 pub mod safetensors;
 #[cfg(feature = "engine")]
 #[allow(dead_code, unused_imports)]

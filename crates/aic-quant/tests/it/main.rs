@@ -36,4 +36,5 @@ mod quantize;
 mod queue;
 #[cfg(feature = "engine")]
 mod recipe_demo;
+mod residency;
 mod safetensors_folder;

@@ -1,0 +1,4 @@
+//! Which models are in memory: a card in trouble, a budget nobody may pass, and who reloads least.
+mod budget;
+mod card;
+mod replay;
