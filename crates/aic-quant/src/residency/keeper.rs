@@ -152,10 +152,10 @@ impl<L: Loader> Keeper<L> {
         while let Some(effect) = effects.pop_front() {
             match effect {
                 Effect::Grant { model, form, .. } if Some(model.as_str()) == asking => {
-                    answer = Some(Ok(form))
+                    answer = Some(Ok(form));
                 }
                 Effect::Refuse { model, reason, .. } if Some(model.as_str()) == asking => {
-                    answer = Some(Err(reason))
+                    answer = Some(Err(reason));
                 }
                 effect => {
                     let happened = self.perform(effect);

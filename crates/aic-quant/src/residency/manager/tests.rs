@@ -42,7 +42,7 @@ impl Bench {
             match effect {
                 Effect::Grant { model, requests, .. } => self.done.push(format!("grant {model} {requests}")),
                 Effect::Refuse { model, requests, .. } => {
-                    self.done.push(format!("refuse {model} {requests}"))
+                    self.done.push(format!("refuse {model} {requests}"));
                 }
                 Effect::Trim { device } => self.done.push(format!("trim {device}")),
                 Effect::Pressed { device, .. } => self.done.push(format!("pressed {device}")),

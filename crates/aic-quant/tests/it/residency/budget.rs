@@ -144,7 +144,7 @@ impl World {
         }
         match self.todo.remove(which % self.todo.len()) {
             Effect::Load { model, .. } => {
-                self.tell(Input::Loaded { model, bytes: None, took: Duration::from_secs(1) })
+                self.tell(Input::Loaded { model, bytes: None, took: Duration::from_secs(1) });
             }
             Effect::Unload { model } => {
                 assert_eq!(self.running.get(&model).copied().unwrap_or(0), 0, "{model} is in use");
