@@ -53,7 +53,7 @@ impl Voice {
         if !self.ignore_end && self.tokenizer.special().is_end(choice.token) {
             return self.end(choice);
         }
-        let decoded = self.text.push(&self.tokenizer, choice.token)?;
+        let decoded = self.text.push(&self.tokenizer, choice.token);
         let mut text = self.stop.push(&decoded);
         if !self.stop.stopped() && last {
             text += &self.rest()?;
@@ -71,7 +71,7 @@ impl Voice {
     }
 
     fn rest(&mut self) -> Result<String> {
-        let unfinished = self.text.finish(&self.tokenizer)?;
+        let unfinished = self.text.finish();
         let text = self.stop.push(&unfinished);
         Ok(if self.stop.stopped() { text } else { text + &self.stop.finish() })
     }

@@ -1,97 +1,145 @@
-use tokenizers::models::bpe::{BPE, Merges, Vocab};
-use tokenizers::pre_tokenizers::PreTokenizerWrapper;
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::pre_tokenizers::sequence::Sequence;
-use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::{SplitDelimiterBehavior, Tokenizer};
+use hashbrown::HashMap;
 
-use super::{failed, special, tokens};
+use super::merging::{Merge, Symbol, merge};
+use super::spelling::{SPACE, Spelling, alphabet};
+use super::vocabulary::Vocabulary;
+use super::words::{Family, Words};
+use super::{Model, special};
 use crate::gguf::Metadata;
 use crate::{Error, Result};
 
-const PRE_KEY: &str = "tokenizer.ggml.pre";
 const MERGES_KEY: &str = "tokenizer.ggml.merges";
 
-/// How text is cut into words before merging; from the `tokenizer.json` of each family.
-const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-
-/// The families of byte-level BPE, which differ in how they cut words.
-#[derive(Clone, Copy, PartialEq)]
-enum Family {
-    Gpt2,
-    Llama3,
-    Qwen2,
+/// Byte pair encoding by a list of merges.
+pub(super) struct Bpe {
+    words: Words,
+    keeps_known_words: bool,
+    merges: HashMap<(u32, u32), Merge>,
+    letters: Letters,
+    unknown: Option<u32>,
 }
 
-/// Builds a byte-level BPE tokenizer: `tokenizer.ggml.model` is `gpt2`.
-pub(super) fn build(metadata: &Metadata) -> Result<Tokenizer> {
-    let family = Family::of(metadata)?;
-    let tokens = tokens(metadata)?;
-    let vocabulary: Vocab = tokens.iter().cloned().zip(0..).collect();
-    let bpe = BPE::builder()
-        .vocab_and_merges(vocabulary, merges(metadata)?)
-        .ignore_merges(family == Family::Llama3)
-        .build()
-        .map_err(failed("build the vocabulary"))?;
-    let mut tokenizer = Tokenizer::new(bpe);
-    tokenizer.with_pre_tokenizer(Some(family.pre_tokenizer()?));
-    tokenizer.with_decoder(Some(ByteLevel::new(false, false, false)));
-    special::register(&mut tokenizer, metadata, tokens)?;
-    Ok(tokenizer)
+/// The smallest parts that words are merged from.
+enum Letters {
+    /// Bytes, as the characters that stand for them.
+    Bytes { tokens: Box<[Option<u32>; 256]>, letters: Box<[char; 256]> },
+    /// Characters, with `▁` for spaces and bytes for those that are no tokens. Gemma 4 does so.
+    Characters { bytes: Box<[Option<u32>; 256]> },
 }
 
-impl Family {
-    fn of(metadata: &Metadata) -> Result<Self> {
-        match metadata.string(PRE_KEY)? {
-            None | Some("default" | "gpt-2" | "gpt2") => Ok(Self::Gpt2),
-            Some("llama-bpe" | "llama3" | "llama-v3" | "smaug-bpe") => Ok(Self::Llama3),
-            Some("qwen2" | "deepseek-r1-qwen") => Ok(Self::Qwen2),
-            Some(other) => Err(Error::Unsupported {
-                what: "pre-tokenizer",
-                name: other.to_owned(),
-                supported: "gpt-2, llama-bpe, qwen2",
-            }),
+impl Bpe {
+    /// The tokenizer of a file whose `tokenizer.ggml.model` is `gpt2`.
+    pub(super) fn new(metadata: &Metadata, vocabulary: &Vocabulary, family: Family) -> Result<Self> {
+        let letters = alphabet();
+        let tokens = letters.map(|letter| vocabulary.ordinary(letter.encode_utf8(&mut [0; 4])));
+        let letters = Letters::Bytes { tokens: Box::new(tokens), letters: Box::new(letters) };
+        Self::build(metadata, vocabulary, family, letters)
+    }
+
+    /// The tokenizer of a file whose `tokenizer.ggml.model` is `gemma4`.
+    pub(super) fn of_characters(metadata: &Metadata, vocabulary: &Vocabulary) -> Result<Self> {
+        Self::build(metadata, vocabulary, Family::LINES, Letters::Characters { bytes: vocabulary.bytes() })
+    }
+
+    fn build(metadata: &Metadata, vocabulary: &Vocabulary, family: Family, letters: Letters) -> Result<Self> {
+        Ok(Self {
+            words: Words::new(family)?,
+            keeps_known_words: family.keeps_known_words,
+            merges: merges(metadata, vocabulary)?,
+            letters,
+            unknown: special::id(metadata, "unknown", vocabulary.len())?,
+        })
+    }
+
+    fn word(&self, word: &str, vocabulary: &Vocabulary, out: &mut Vec<u32>) {
+        match &self.letters {
+            Letters::Bytes { tokens, letters } => {
+                if let Some(known) = self.known(word, letters, vocabulary) {
+                    return out.push(known);
+                }
+                let parts = word.bytes().map(|byte| (1, tokens[usize::from(byte)]));
+                merge(
+                    parts,
+                    |left, right| self.pair(left, right),
+                    |symbol| out.extend(symbol.token.or(self.unknown)),
+                );
+            }
+            Letters::Characters { bytes } => {
+                let part = |part: char| vocabulary.ordinary(part.encode_utf8(&mut [0; 4]));
+                let parts = word.chars().map(|letter| (letter.len_utf8(), part(letter)));
+                merge(
+                    parts,
+                    |left, right| self.pair(left, right),
+                    |symbol| match symbol.token {
+                        Some(token) => out.push(token),
+                        None => out.extend(
+                            word[symbol.range.clone()]
+                                .bytes()
+                                .filter_map(|byte| bytes[usize::from(byte)].or(self.unknown)),
+                        ),
+                    },
+                );
+            }
         }
     }
 
-    fn pre_tokenizer(self) -> Result<PreTokenizerWrapper> {
-        match self {
-            Self::Gpt2 => Ok(ByteLevel::new(false, false, true).into()),
-            Self::Llama3 => words(LLAMA3),
-            Self::Qwen2 => words(QWEN2),
+    /// The token that is the whole word, if words that are tokens stay whole.
+    fn known(&self, word: &str, letters: &[char; 256], vocabulary: &Vocabulary) -> Option<u32> {
+        if !self.keeps_known_words {
+            return None;
+        }
+        let word: String = word.bytes().map(|byte| letters[usize::from(byte)]).collect();
+        vocabulary.ordinary(&word)
+    }
+
+    fn pair(&self, left: &Symbol, right: &Symbol) -> Option<Merge> {
+        self.merges.get(&(left.token?, right.token?)).copied()
+    }
+}
+
+impl Model for Bpe {
+    fn encode(&self, text: &str, vocabulary: &Vocabulary, out: &mut Vec<u32>) -> Result<()> {
+        match self.letters {
+            Letters::Bytes { .. } => self.words.visit(text, |word| self.word(word, vocabulary, out)),
+            Letters::Characters { .. } => {
+                let text: String = text.chars().map(|part| if part == ' ' { SPACE } else { part }).collect();
+                self.words.visit(&text, |word| self.word(word, vocabulary, out));
+            }
+        }
+        Ok(())
+    }
+
+    fn spelling(&self) -> Spelling {
+        match self.letters {
+            Letters::Bytes { .. } => Spelling::Bytes,
+            Letters::Characters { .. } => Spelling::Spaces { strips_first: false },
         }
     }
 }
 
-fn words(pattern: &str) -> Result<PreTokenizerWrapper> {
-    let pattern = SplitPattern::Regex(pattern.to_owned());
-    let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false)
-        .map_err(failed("compile the pre-tokenizer"))?;
-    Ok(Sequence::new(vec![split.into(), ByteLevel::new(false, false, false).into()]).into())
-}
-
-fn merges(metadata: &Metadata) -> Result<Merges> {
+fn merges(metadata: &Metadata, vocabulary: &Vocabulary) -> Result<HashMap<(u32, u32), Merge>> {
     let wrong = |problem: String| Error::metadata(MERGES_KEY, problem);
     let array = metadata.array(MERGES_KEY)?.ok_or_else(|| wrong("is missing".to_owned()))?;
     let lines = array.as_strings().ok_or_else(|| wrong("is not an array of strings".to_owned()))?;
-    let pair = |line: &String| {
+    let mut merges = HashMap::with_capacity(lines.len());
+    let mut joined = String::new();
+    for (line, order) in lines.iter().zip(0..) {
+        let known = |part: &str| {
+            vocabulary.find(part).ok_or_else(|| wrong(format!("has `{line}`, but `{part}` is no token")))
+        };
         let (left, right) =
-            line.split_once(' ').ok_or_else(|| wrong(format!("has `{line}`, expected two tokens")))?;
-        Ok((left.to_owned(), right.to_owned()))
-    };
-    lines.iter().map(pair).collect()
+            halves(line).ok_or_else(|| wrong(format!("has `{line}`, expected two tokens")))?;
+        joined.clear();
+        joined.extend([left, right]);
+        let token = known(&joined)?;
+        // Of two merges of one pair, the first counts.
+        merges.entry((known(left)?, known(right)?)).or_insert(Merge { order, token });
+    }
+    Ok(merges)
 }
 
-/// The 256 characters that stand for bytes in byte-level vocabularies, in byte order.
-#[cfg(test)]
-pub(super) fn byte_alphabet() -> impl Iterator<Item = char> {
-    let mut next = 256_u32;
-    (0_u32..256).map(move |byte| match byte {
-        33..=126 | 161..=172 | 174..=255 => char::from_u32(byte).unwrap(),
-        _ => {
-            next += 1;
-            char::from_u32(next - 1).unwrap()
-        }
-    })
+/// The two tokens of a merge; the first may itself start with the space that stands between them.
+fn halves(line: &str) -> Option<(&str, &str)> {
+    let (at, _) = line.char_indices().skip(1).find(|(_, letter)| *letter == ' ')?;
+    Some((&line[..at], &line[at + 1..]))
 }

@@ -1,48 +1,72 @@
-use std::cmp::Reverse;
-use std::collections::HashMap;
-
-use tokenizers::decoders::DecoderWrapper;
-use tokenizers::decoders::byte_fallback::ByteFallback;
-use tokenizers::decoders::fuse::Fuse;
-use tokenizers::decoders::sequence::Sequence as Decoders;
-use tokenizers::decoders::strip::Strip;
-use tokenizers::models::bpe::{BPE, Merges, Vocab};
-use tokenizers::normalizers::{NormalizerWrapper, Prepend, Replace, Sequence as Normalizers};
-use tokenizers::{Result as TokenizersResult, Tokenizer};
-
-use super::{failed, special, tokens};
+use super::merging::{Merge, Symbol, merge};
+use super::normalizer::Normalizer;
+use super::spelling::Spelling;
+use super::vocabulary::Vocabulary;
+use super::{Model, SCORES_KEY, special};
 use crate::gguf::Metadata;
 use crate::{Error, Result};
 
-const SCORES_KEY: &str = "tokenizer.ggml.scores";
-const SPACE_PREFIX_KEY: &str = "tokenizer.ggml.add_space_prefix";
-/// What stands for a space in SentencePiece vocabularies.
-const SPACE: &str = "▁";
-
-/// Builds a SentencePiece BPE tokenizer with byte fallback: `tokenizer.ggml.model` is `llama`.
+/// SentencePiece's byte pair encoding: neighbours merge whenever they are a token together, the highest score first.
 ///
-/// The vocabulary has scores instead of merges. As Hugging Face's converter does, every way of making a token out of
-/// two others becomes a merge, in the order of the scores.
-pub(super) fn build(metadata: &Metadata) -> Result<Tokenizer> {
-    let tokens = tokens(metadata)?;
-    let vocabulary: Vocab = tokens.iter().cloned().zip(0..).collect();
-    let mut builder = BPE::builder()
-        .vocab_and_merges(vocabulary, merges(tokens, scores(metadata, tokens.len())?))
-        .byte_fallback(true)
-        .fuse_unk(true);
-    if let Some(unknown) = special::token(metadata, "unknown", tokens)? {
-        builder = builder.unk_token(unknown.to_owned());
-    }
-    let mut tokenizer = Tokenizer::new(builder.build().map_err(failed("build the vocabulary"))?);
-    let prefix = metadata.flag(SPACE_PREFIX_KEY)?.unwrap_or(true);
-    let normalizer = normalizer(prefix).map_err(failed("build the normalizer"))?;
-    tokenizer.with_normalizer(Some(normalizer)).map_err(failed("build the normalizer"))?;
-    tokenizer.with_decoder(Some(decoder(prefix).map_err(failed("build the decoder"))?));
-    special::register(&mut tokenizer, metadata, tokens)?;
-    Ok(tokenizer)
+/// Characters that are no tokens become bytes, or the unknown token if the vocabulary has no bytes.
+pub(super) struct SentencePiece {
+    normalizer: Normalizer,
+    /// Each token's place in the order of merges; the lowest goes first.
+    orders: Vec<u32>,
+    bytes: Box<[Option<u32>; 256]>,
+    unknown: Option<u32>,
 }
 
-fn scores(metadata: &Metadata, expected: usize) -> Result<&[f32]> {
+impl SentencePiece {
+    /// The tokenizer of a file whose `tokenizer.ggml.model` is `llama`.
+    pub(super) fn new(metadata: &Metadata, vocabulary: &Vocabulary) -> Result<Self> {
+        Ok(Self {
+            normalizer: Normalizer::new(metadata, true)?,
+            orders: scores(metadata, vocabulary.len())?.iter().map(|score| order(*score)).collect(),
+            bytes: vocabulary.bytes(),
+            unknown: special::id(metadata, "unknown", vocabulary.len())?.or(Some(0)),
+        })
+    }
+}
+
+impl Model for SentencePiece {
+    fn encode(&self, text: &str, vocabulary: &Vocabulary, out: &mut Vec<u32>) -> Result<()> {
+        let text = self.normalizer.normalize(text);
+        let parts = text.char_indices().map(|(at, letter)| {
+            let length = letter.len_utf8();
+            (length, vocabulary.ordinary(&text[at..at + length]))
+        });
+        let pair = |left: &Symbol, right: &Symbol| {
+            let token = vocabulary.ordinary(&text[left.range.start..right.range.end])?;
+            Some(Merge { order: self.orders[token as usize], token })
+        };
+        merge(parts, pair, |symbol| match symbol.token {
+            Some(token) => out.push(token),
+            None => spell_out(&text[symbol.range.clone()], &self.bytes, self.unknown, out),
+        });
+        Ok(())
+    }
+
+    fn spelling(&self) -> Spelling {
+        Spelling::Spaces { strips_first: self.normalizer.adds_space() }
+    }
+}
+
+/// Appends the bytes of `text` as tokens; if any has none, the unknown token instead, once for a run of unknown text.
+pub(super) fn spell_out(text: &str, bytes: &[Option<u32>; 256], unknown: Option<u32>, out: &mut Vec<u32>) {
+    let start = out.len();
+    for byte in text.bytes() {
+        let Some(token) = bytes[usize::from(byte)] else {
+            out.truncate(start);
+            let unknown = unknown.filter(|unknown| out.last() != Some(unknown));
+            return out.extend(unknown);
+        };
+        out.push(token);
+    }
+}
+
+/// Each token's score.
+pub(super) fn scores(metadata: &Metadata, expected: usize) -> Result<&[f32]> {
     let wrong = |problem: &str| Error::metadata(SCORES_KEY, problem);
     let array = metadata.array(SCORES_KEY)?.ok_or_else(|| wrong("is missing"))?;
     let scores = array.as_f32().ok_or_else(|| wrong("is not an array of f32"))?;
@@ -52,39 +76,38 @@ fn scores(metadata: &Metadata, expected: usize) -> Result<&[f32]> {
     Err(wrong(&format!("has {} entries, expected {expected}", scores.len())))
 }
 
-fn merges(tokens: &[String], scores: &[f32]) -> Merges {
-    let ids: HashMap<&str, usize> =
-        tokens.iter().enumerate().map(|(id, token)| (token.as_str(), id)).collect();
-    let mut merges = Vec::new();
-    for (token, &score) in tokens.iter().zip(scores) {
-        for (at, _) in token.char_indices().skip(1) {
-            let (left, right) = token.split_at(at);
-            if let (Some(&left), Some(&right)) = (ids.get(left), ids.get(right)) {
-                merges.push((score, left, right));
-            }
+/// A number that is lower for higher scores: the bits of a float order like integers, negative ones the other way round.
+fn order(score: f32) -> u32 {
+    let score = score + 0.0; // -0.0 is 0.0
+    let bits = score.to_bits();
+    if score.is_sign_negative() { bits } else { !bits & (u32::MAX >> 1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn higher_scores_go_first(a: f32, b: f32) {
+            assert_eq!(order(a).cmp(&order(b)), b.partial_cmp(&a).unwrap());
         }
     }
-    merges.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| lengths(tokens, b).cmp(&lengths(tokens, a))));
-    merges.into_iter().map(|(_, left, right)| (tokens[left].clone(), tokens[right].clone())).collect()
-}
 
-/// Among merges into tokens of one score, the one with the longer left side goes first.
-fn lengths(tokens: &[String], merge: &(f32, usize, usize)) -> (usize, usize, Reverse<(usize, usize)>) {
-    let (_, left, right) = *merge;
-    (tokens[left].len(), tokens[right].len(), Reverse((left, right)))
-}
-
-fn normalizer(prefix: bool) -> TokenizersResult<NormalizerWrapper> {
-    let spaces = Replace::new(" ", SPACE)?.into();
-    let steps = if prefix { vec![Prepend::new(SPACE.to_owned()).into(), spaces] } else { vec![spaces] };
-    Ok(Normalizers::new(steps).into())
-}
-
-fn decoder(prefix: bool) -> TokenizersResult<DecoderWrapper> {
-    let mut steps: Vec<DecoderWrapper> =
-        vec![Replace::new(SPACE, " ")?.into(), ByteFallback::new().into(), Fuse::new().into()];
-    if prefix {
-        steps.push(Strip::new(' ', 1, 0).into());
+    #[test]
+    fn zeros_are_alike() {
+        assert_eq!(order(0.0), order(-0.0));
+        assert!(order(f32::INFINITY) < order(1.0) && order(-1.0) < order(f32::NEG_INFINITY));
     }
-    Ok(Decoders::new(steps).into())
+
+    #[test]
+    fn text_without_bytes_is_unknown_once() {
+        let mut bytes = [None; 256];
+        bytes[usize::from(b'a')] = Some(7);
+        let mut out = Vec::new();
+        for text in ["a", "é", "aé", "a"] {
+            spell_out(text, &bytes, Some(0), &mut out);
+        }
+        assert_eq!(out, [7, 0, 7]);
+    }
 }

@@ -1,51 +1,95 @@
-use tokenizers::{AddedToken, Tokenizer};
-
-use super::failed;
+use super::vocabulary::{Kind, Vocabulary};
 use crate::gguf::Metadata;
 use crate::{Error, Result};
 
-const TYPES_KEY: &str = "tokenizer.ggml.token_type";
-/// Token types of GGUF files, as llama.cpp numbers them.
-const CONTROL: i64 = 3;
-const USER_DEFINED: i64 = 4;
-/// Control tokens that end an answer even where the file names no `eot_token_id`.
-const KNOWN_ENDS: [&str; 4] = ["<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>"];
+/// Control tokens that end an answer, whatever else the file says; as in llama.cpp.
+const KNOWN_ENDS: [&str; 17] = [
+    "<|im_end|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|end|>",
+    "<|return|>",
+    "<|call|>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<end_of_turn>",
+    "<turn|>",
+    "<end_of_utterance>",
+    "<EOT>",
+    "_<EOT>",
+    "[EOT]",
+    "[EOS]",
+    "[e~[",
+    "<｜end▁of▁sentence｜>",
+];
+/// Where these are tokens, `<|end|>` ends a part of an answer only.
+const HARMONY: [&str; 2] = ["<|return|>", "<|call|>"];
 
 /// The tokens that start and end texts.
 #[derive(Clone, Debug)]
 pub(crate) struct Special {
-    bos: Option<u32>,
-    add_bos: bool,
+    prefix: Option<u32>,
+    suffix: Option<u32>,
     ends: Vec<u32>,
     bos_text: String,
     eos_text: String,
 }
 
+/// What holds for a kind of tokenizer where the file is silent.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Usual {
+    /// The beginning- and end-of-text tokens.
+    pub(super) bos: Option<u32>,
+    pub(super) eos: Option<u32>,
+    /// Whether texts start and end with them.
+    pub(super) adds_bos: bool,
+    pub(super) adds_eos: bool,
+}
+
+impl Usual {
+    pub(super) const LLAMA: Self = Self { bos: Some(1), eos: Some(2), adds_bos: true, adds_eos: false };
+    pub(super) const GEMMA4: Self = Self { bos: None, eos: None, adds_bos: true, adds_eos: false };
+    pub(super) const T5: Self = Self { bos: None, eos: Some(1), adds_bos: false, adds_eos: true };
+    /// What BERT calls class and separator.
+    pub(super) const BERT: Self = Self { bos: Some(101), eos: Some(102), adds_bos: true, adds_eos: true };
+}
+
 impl Special {
-    pub(super) fn new(metadata: &Metadata, tokenizer: &Tokenizer) -> Result<Self> {
-        let bos = id(metadata, "bos")?;
-        let eos = id(metadata, "eos")?;
-        let named = [eos, id(metadata, "eot")?, id(metadata, "eom")?];
-        let mut ends: Vec<u32> = named.into_iter().flatten().collect();
-        let added = tokenizer.get_added_vocabulary();
-        ends.extend(
-            KNOWN_ENDS
-                .into_iter()
-                .filter(|end| added.is_special_token(end))
-                .filter_map(|end| tokenizer.token_to_id(end)),
-        );
+    /// What `metadata` says, and otherwise what is `usual`. Tokens that end answers become control tokens.
+    pub(super) fn new(metadata: &Metadata, vocabulary: &mut Vocabulary, usual: Usual) -> Result<Self> {
+        let count = vocabulary.len();
+        let id = |name| id(metadata, name, count);
+        let existing = |token: &u32| (*token as usize) < count;
+        let bos = id("bos")?.or(id("cls")?).or(usual.bos.filter(existing));
+        let eos = id("eos")?.or(id("seperator")?).or(usual.eos.filter(existing));
+        let adds_bos = metadata.flag("tokenizer.ggml.add_bos_token")?.unwrap_or(usual.adds_bos);
+        let adds_eos = metadata.flag("tokenizer.ggml.add_eos_token")?.unwrap_or(usual.adds_eos);
+        let mut ends: Vec<u32> = [eos, id("eot")?, id("eom")?].into_iter().flatten().collect();
+        ends.extend(known_ends(vocabulary));
         ends.sort_unstable();
         ends.dedup();
-        let text = |id: Option<u32>| id.and_then(|id| tokenizer.id_to_token(id)).unwrap_or_default();
-        let add_bos = metadata
-            .flag("tokenizer.ggml.add_bos_token")?
-            .unwrap_or_else(|| adds_bos(metadata, tokenizer, bos));
-        Ok(Self { bos, add_bos, ends, bos_text: text(bos), eos_text: text(eos) })
+        for end in &ends {
+            vocabulary.make_control(*end);
+        }
+        let text =
+            |token: Option<u32>| token.map(|token| vocabulary.text(token).to_owned()).unwrap_or_default();
+        Ok(Self {
+            prefix: bos.filter(|_| adds_bos),
+            suffix: eos.filter(|_| adds_eos),
+            bos_text: text(bos),
+            eos_text: text(eos),
+            ends,
+        })
     }
 
     /// The token every text starts with, if the model wants one.
     pub(crate) fn prefix(&self) -> Option<u32> {
-        self.bos.filter(|_| self.add_bos)
+        self.prefix
+    }
+
+    /// The token every text ends with, if the model wants one; most that generate do not.
+    pub(crate) fn suffix(&self) -> Option<u32> {
+        self.suffix
     }
 
     /// Whether `token` ends an answer.
@@ -69,63 +113,21 @@ impl Special {
     }
 }
 
-/// Where the file says nothing: what `tokenizer.json` does to an empty text, or what llama.cpp assumes.
-fn adds_bos(metadata: &Metadata, tokenizer: &Tokenizer, bos: Option<u32>) -> bool {
-    if tokenizer.get_post_processor().is_some() {
-        let empty = tokenizer.encode_fast("", true).ok();
-        return empty.is_some_and(|empty| bos.is_some() && empty.get_ids().first().copied() == bos);
-    }
-    let is =
-        |key, wanted: &[&str]| metadata.string(key).ok().flatten().is_some_and(|name| wanted.contains(&name));
-    is("tokenizer.ggml.model", &["llama"]) || is("tokenizer.ggml.pre", &["llama-bpe", "llama3", "llama-v3"])
+/// Tokens that end answers by their names; a piece of text by such a name does not.
+fn known_ends(vocabulary: &Vocabulary) -> Vec<u32> {
+    let special = |text: &&str| {
+        let token = vocabulary.find(text)?;
+        matches!(vocabulary.kind(token), Kind::Control | Kind::UserDefined).then_some(token)
+    };
+    let harmony = HARMONY.iter().all(|text| special(text).is_some());
+    let known = KNOWN_ENDS.iter().filter(|text| !(harmony && **text == "<|end|>"));
+    known.filter_map(special).collect()
 }
 
-/// The id at `tokenizer.ggml.<name>_token_id`.
-fn id(metadata: &Metadata, name: &str) -> Result<Option<u32>> {
+/// The id at `tokenizer.ggml.<name>_token_id`, of `count` tokens.
+pub(super) fn id(metadata: &Metadata, name: &str, count: usize) -> Result<Option<u32>> {
     let key = format!("tokenizer.ggml.{name}_token_id");
     let Some(id) = metadata.unsigned(&key)? else { return Ok(None) };
-    let known = metadata.array(super::TOKENS_KEY)?.map_or(usize::MAX, crate::gguf::Array::len);
-    let small = u32::try_from(id).ok().filter(|id| (*id as usize) < known);
-    small.map(Some).ok_or_else(|| Error::metadata(key, format!("is {id}, but there are {known} tokens")))
-}
-
-/// The text of the token at `tokenizer.ggml.<name>_token_id`.
-pub(super) fn token<'a>(metadata: &Metadata, name: &str, tokens: &'a [String]) -> Result<Option<&'a str>> {
-    Ok(id(metadata, name)?.and_then(|id| tokens.get(id as usize)).map(String::as_str))
-}
-
-/// Tells the tokenizer which of its tokens are never made by merging: control tokens, which text leaves out, and
-/// user-defined ones, which it keeps.
-pub(super) fn register(tokenizer: &mut Tokenizer, metadata: &Metadata, tokens: &[String]) -> Result<()> {
-    let types = types(metadata, tokens)?;
-    let of = |wanted: i64| {
-        tokens.iter().zip(&types).filter(move |(_, kind)| **kind == wanted).map(|(token, _)| token)
-    };
-    let control: Vec<_> = of(CONTROL).map(|token| AddedToken::from(token.clone(), true)).collect();
-    let user: Vec<_> =
-        of(USER_DEFINED).map(|token| AddedToken::from(token.clone(), false).normalized(false)).collect();
-    tokenizer.add_special_tokens(control).map_err(failed("add control tokens"))?;
-    tokenizer.add_tokens(user).map_err(failed("add user-defined tokens"))?;
-    Ok(())
-}
-
-/// Each token's type; where the file has none, the tokens it names as special are control tokens.
-fn types(metadata: &Metadata, tokens: &[String]) -> Result<Vec<i64>> {
-    let wrong = |problem: String| Error::metadata(TYPES_KEY, problem);
-    let Some(array) = metadata.array(TYPES_KEY)? else { return named(metadata, tokens.len()) };
-    let types = array.to_i64().ok_or_else(|| wrong("is not an array of integers".to_owned()))?;
-    if types.len() == tokens.len() {
-        return Ok(types);
-    }
-    Err(wrong(format!("has {} entries, expected {}", types.len(), tokens.len())))
-}
-
-fn named(metadata: &Metadata, tokens: usize) -> Result<Vec<i64>> {
-    let mut types = vec![0; tokens];
-    for name in ["bos", "eos", "eot", "eom", "padding"] {
-        if let Some(id) = id(metadata, name)? {
-            types[id as usize] = CONTROL;
-        }
-    }
-    Ok(types)
+    let small = u32::try_from(id).ok().filter(|id| (*id as usize) < count);
+    small.map(Some).ok_or_else(|| Error::metadata(key, format!("is {id}, but there are {count} tokens")))
 }

@@ -1,43 +1,40 @@
 use super::Tokenizer;
-use crate::Result;
 
 /// Decodes tokens one at a time and never hands out half a character.
-///
-/// A token may end within a character, and a decoder may treat the first token differently; so each step decodes from
-/// the start of the previous piece and hands out what is new, once it ends in a whole character.
 #[derive(Debug, Default)]
 pub(crate) struct TextStream {
-    /// The previous piece's tokens, then those not handed out yet.
-    tokens: Vec<u32>,
-    /// How many of them belong to the previous piece.
-    known: usize,
+    /// The start of a character whose other bytes have not come yet: at most three bytes.
+    pending: Vec<u8>,
+    /// Whether a token that is text has come.
+    started: bool,
 }
 
 impl TextStream {
-    /// The text that `token` completes; empty within a character.
-    pub(crate) fn push(&mut self, tokenizer: &Tokenizer, token: u32) -> Result<String> {
-        self.tokens.push(token);
-        let text = self.new_text(tokenizer)?;
-        if text.is_empty() || text.ends_with(char::REPLACEMENT_CHARACTER) {
-            return Ok(String::new());
+    /// The text that `token` completes; empty within a character. Bytes that are part of no character become U+FFFD.
+    pub(crate) fn push(&mut self, tokenizer: &Tokenizer, token: u32) -> String {
+        if tokenizer.is_text(token) {
+            tokenizer.write(token, !self.started, &mut self.pending);
+            self.started = true;
         }
-        self.tokens.drain(..self.known);
-        self.known = self.tokens.len();
-        Ok(text)
+        let whole = self.pending.len() - unfinished(&self.pending);
+        let text = String::from_utf8_lossy(&self.pending[..whole]).into_owned();
+        self.pending.drain(..whole);
+        text
     }
 
-    /// What is left at the end; an unfinished character becomes U+FFFD.
-    pub(crate) fn finish(&mut self, tokenizer: &Tokenizer) -> Result<String> {
-        let text = self.new_text(tokenizer)?;
-        self.known = self.tokens.len();
-        Ok(text)
+    /// What is left at the end: U+FFFD for an unfinished character.
+    pub(crate) fn finish(&mut self) -> String {
+        String::from_utf8_lossy(&std::mem::take(&mut self.pending)).into_owned()
     }
+}
 
-    fn new_text(&self, tokenizer: &Tokenizer) -> Result<String> {
-        let known = tokenizer.decode(&self.tokens[..self.known])?;
-        let all = tokenizer.decode(&self.tokens)?;
-        Ok(all.get(known.len()..).unwrap_or_default().to_owned())
-    }
+/// How many bytes at the end are the start of a character.
+fn unfinished(bytes: &[u8]) -> usize {
+    let is_start = |count: &usize| {
+        let error = std::str::from_utf8(&bytes[bytes.len() - count..]).err();
+        error.is_some_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
+    };
+    (1..=bytes.len().min(3)).find(is_start).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -51,16 +48,12 @@ mod tests {
         let text = "hello 漢🦀é!";
         let mut stream = TextStream::default();
 
-        let pieces: Vec<String> = tokenizer
-            .encode(text)
-            .unwrap()
-            .into_iter()
-            .map(|token| stream.push(&tokenizer, token).unwrap())
-            .collect();
+        let pieces: Vec<String> =
+            tokenizer.encode(text).unwrap().into_iter().map(|token| stream.push(&tokenizer, token)).collect();
 
         assert_eq!(pieces.concat(), text);
         assert!(pieces.iter().all(|piece| !piece.contains('\u{fffd}')));
-        assert_eq!(stream.finish(&tokenizer).unwrap(), "");
+        assert_eq!(stream.finish(), "");
     }
 
     #[test]
@@ -70,9 +63,9 @@ mod tests {
         let mut stream = TextStream::default();
 
         for token in &crab[..2] {
-            assert_eq!(stream.push(&tokenizer, *token).unwrap(), "");
+            assert_eq!(stream.push(&tokenizer, *token), "");
         }
 
-        assert!(stream.finish(&tokenizer).unwrap().contains('\u{fffd}'));
+        assert!(stream.finish().contains('\u{fffd}'));
     }
 }
