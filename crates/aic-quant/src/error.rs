@@ -260,6 +260,12 @@ pub enum Error {
         /// What is wrong with it.
         source: BoxError,
     },
+    /// The chat template objects to the conversation, for example to its roles.
+    #[error("the chat template refuses the conversation: {reason}")]
+    TemplateRefused {
+        /// The template's own words.
+        reason: String,
+    },
     /// The tensor library failed.
     #[error("computation failed while {during}")]
     Compute {

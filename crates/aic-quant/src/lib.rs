@@ -96,7 +96,6 @@ mod replacement;
 pub mod residency;
 pub mod safetensors;
 #[cfg(feature = "engine")]
-#[allow(dead_code, unused_imports)]
 mod serve;
 mod storage;
 mod tensor;

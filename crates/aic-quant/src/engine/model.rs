@@ -129,11 +129,14 @@ impl Model {
 
     /// Starts the answer to `messages`, as the model's chat template puts them.
     ///
-    /// A model without a template is shown one line for each message, `user: …`, and a final `assistant:`. Control tokens
-    /// written out in a message, such as `<|im_end|>`, act as such. Work on it begins at once.
+    /// A last message of the assistant is continued. If the template refuses a system message, its text moves to the start of
+    /// the first user's. A model without a template gets that of its family, if its tokens tell, otherwise one line for each
+    /// message, `user: …`, and a final `assistant:`. Control tokens written out in a message, such as `<|im_end|>`, act as
+    /// such. Work on it begins at once.
     ///
     /// # Errors
-    /// [`Error::Empty`] without messages, [`Error::PromptTooLong`], [`Error::Option`], [`Error::Template`].
+    /// [`Error::Empty`] without messages, [`Error::PromptTooLong`], [`Error::Option`], [`Error::Template`],
+    /// [`Error::TemplateRefused`] with the template's reason.
     pub fn generate(&self, messages: &[Message], options: &GenerateOptions) -> Result<Generation> {
         if messages.is_empty() {
             return Err(Error::Empty { what: "conversation" });
