@@ -253,6 +253,7 @@ fn pieces_are_whole_characters_and_nothing_is_lost() {
         top_k: 0,
         top_p: 1.0,
         max_tokens: 200,
+        ignore_end: true,
         ..GenerateOptions::default()
     };
 

@@ -77,6 +77,7 @@ impl Queue {
     }
 
     /// Whether nobody waits.
+    #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

@@ -1,5 +1,6 @@
 //! Quant's engine behind the router's door: the provider `local`.
 use std::fmt;
+use std::future::poll_fn;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Instant;
 
@@ -11,18 +12,11 @@ use aic_router::{
 };
 use async_trait::async_trait;
 use futures_util::stream;
-use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
-
-/// Pieces that may wait for a slow reader before the engine pauses.
-const PIECES_IN_FLIGHT: usize = 64;
-
-type Sender = mpsc::Sender<Result<Event, ProviderError>>;
 
 /// The local engine as a provider of one model, or of what is tried out in its place.
 ///
-/// The engine answers several requests at once and lets others wait, as it was told when the model was loaded; each has a
-/// blocking thread that hands its words on.
+/// The engine answers several requests at once and lets others wait, as it was told when the model was loaded.
 pub(crate) struct LocalProvider {
     model: Live<Model>,
     info: ProviderInfo,
@@ -67,14 +61,15 @@ impl Provider for LocalProvider {
     async fn chat(&self, model: &str, request: &ChatRequest) -> Result<EventStream, ProviderError> {
         self.knows(model)?;
         let (turns, options) = (turns(&request.messages), options(request));
-        let model = self.model.lease(conversation(&turns));
-        let (sender, mut receiver) = mpsc::channel(PIECES_IN_FLIGHT);
-        spawn_blocking(move || {
-            if let Err(error) = answer(model, &turns, &options, &sender) {
-                let _ = sender.blocking_send(Err(error));
-            }
+        let lease = self.model.lease(conversation(&turns));
+        // Rendering and cutting up a long conversation takes milliseconds.
+        let begun = spawn_blocking(move || {
+            let started = Instant::now();
+            let generation = lease.generate(&turns, &options).map_err(failed);
+            generation.map(|generation| Answer { generation, lease: Some(lease), started, ending: Vec::new() })
         });
-        Ok(Box::pin(stream::poll_fn(move |cx| receiver.poll_recv(cx))))
+        let answer = begun.await.map_err(stopped)??;
+        Ok(Box::pin(stream::unfold(answer, Answer::next)))
     }
 
     async fn embed(&self, model: &str, request: &EmbedRequest) -> Result<Embeddings, ProviderError> {
@@ -99,46 +94,45 @@ fn conversation(turns: &[Turn]) -> u64 {
     hasher.finish()
 }
 
-/// Answers, and tells how that went, in case something is tried out.
-fn answer(
-    model: Lease<Model>,
-    turns: &[Turn],
-    options: &GenerateOptions,
-    sender: &Sender,
-) -> Result<(), ProviderError> {
-    let started = Instant::now();
-    let generated = generate(&model, turns, options, sender);
-    match &generated {
-        Ok(Some(tokens)) => {
-            let latency = started.elapsed() / u32::try_from(*tokens).unwrap_or(u32::MAX).max(1);
-            model.done(Sample { failed: false, latency, quality: None });
-        }
-        // Nobody listened to the end.
-        Ok(None) => {}
-        Err(error) if matches!(error.kind(), ErrorKind::BadRequest | ErrorKind::ContextTooLong) => {}
-        Err(_) => model.done(Sample { failed: true, latency: started.elapsed(), quality: None }),
-    }
-    generated.map(drop)
+/// An answer on its way; dropping it stops the engine's work on it.
+struct Answer {
+    generation: Generation,
+    /// Until the answer is over, and how that went has been told, in case something is tried out.
+    lease: Option<Lease<Model>>,
+    started: Instant,
+    /// Events that are left once the text is over, the last first.
+    ending: Vec<Event>,
 }
 
-/// Sends an answer piece by piece; stops as soon as nobody listens any more. Returns the tokens of a whole answer.
-fn generate(
-    model: &Model,
-    turns: &[Turn],
-    options: &GenerateOptions,
-    sender: &Sender,
-) -> Result<Option<usize>, ProviderError> {
-    let mut generation = model.generate(turns, options).map_err(failed)?;
-    for piece in generation.by_ref() {
-        let text = piece.map_err(failed)?.text;
-        if !text.is_empty() && sender.blocking_send(Ok(Event::Text(text))).is_err() {
-            return Ok(None);
+impl Answer {
+    /// The next event, and what comes after it.
+    async fn next(mut self) -> Option<(Result<Event, ProviderError>, Self)> {
+        while self.lease.is_some() {
+            match poll_fn(|context| self.generation.poll_next(context)).await {
+                Some(Ok(piece)) if piece.text.is_empty() => {}
+                Some(Ok(piece)) => return Some((Ok(Event::Text(piece.text)), self)),
+                Some(Err(error)) => {
+                    self.tell(true);
+                    return Some((Err(failed(error)), self));
+                }
+                None => {
+                    self.tell(false);
+                    self.ending = ending(&self.generation).into_iter().rev().collect();
+                }
+            }
+        }
+        let event = self.ending.pop()?;
+        Some((Ok(event), self))
+    }
+
+    fn tell(&mut self, failed: bool) {
+        let tokens = u32::try_from(self.generation.usage().output_tokens).unwrap_or(u32::MAX).max(1);
+        let elapsed = self.started.elapsed();
+        let latency = if failed { elapsed } else { elapsed / tokens };
+        if let Some(lease) = self.lease.take() {
+            lease.done(Sample { failed, latency, quality: None });
         }
     }
-    for event in ending(&generation) {
-        let _ = sender.blocking_send(Ok(event));
-    }
-    Ok(Some(generation.usage().output_tokens))
 }
 
 fn ending(generation: &Generation) -> [Event; 2] {
