@@ -5,13 +5,12 @@ use super::scratch::Scratch;
 use super::softmax::{self, Seen};
 use super::source::{Passing, Source, Stored};
 use super::{KvStore, LayerShape, PAGE, product};
-use crate::kernels::vectors::{LANES, vectorize};
-use crate::kernels::{InstructionSet, Parts, Pool};
+use crate::kernels::Parts;
+use crate::kernels::vectors::{LANES, Vectors};
 
 /// How a layer attends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AttentionOptions {
-    pub(crate) instructions: InstructionSet,
     /// Query heads; a multiple of the key-value heads, which neighbours share.
     pub(crate) heads: usize,
     /// What scores are multiplied with, usually one over the root of the key size.
@@ -28,7 +27,7 @@ pub(crate) struct AttentionOptions {
 /// # Panics
 /// If the lengths contradict each other, the key-value heads do not divide the heads, or pages are missing.
 pub(crate) fn attend(
-    pool: &Pool,
+    vectors: &Vectors<'_>,
     store: &KvStore,
     layer: usize,
     spans: &[Span<'_>],
@@ -37,13 +36,14 @@ pub(crate) fn attend(
     out: &mut [f32],
 ) {
     Attention::new(
-        Stored { store, layer, instructions: options.instructions },
+        vectors,
+        Stored { store, layer, instructions: vectors.instructions() },
         spans,
         Sight::Back(options.window),
         queries,
         options,
     )
-    .run(pool, out);
+    .run(out);
 }
 
 /// Attention of the tokens of one text over each other in both directions; `keys` is `[tokens, kv_heads · key_size]` and
@@ -52,7 +52,7 @@ pub(crate) fn attend(
 /// # Panics
 /// As [`attend`].
 pub(crate) fn attend_all(
-    pool: &Pool,
+    vectors: &Vectors<'_>,
     shape: LayerShape,
     queries: &[f32],
     keys: &[f32],
@@ -62,10 +62,11 @@ pub(crate) fn attend_all(
 ) {
     let rows = keys.len() / (shape.kv_heads * shape.key_size);
     let spans = [Span { first_row: 0, rows, start: 0, pages: &[] }];
-    Attention::new(Passing { shape, keys, values }, &spans, Sight::All, queries, options).run(pool, out);
+    Attention::new(vectors, Passing { shape, keys, values }, &spans, Sight::All, queries, options).run(out);
 }
 
 struct Attention<'a, S> {
+    vectors: &'a Vectors<'a>,
     source: S,
     spans: &'a [Span<'a>],
     sight: Sight,
@@ -80,6 +81,7 @@ struct Attention<'a, S> {
 
 impl<'a, S: Source> Attention<'a, S> {
     fn new(
+        vectors: &'a Vectors<'a>,
         source: S,
         spans: &'a [Span<'a>],
         sight: Sight,
@@ -90,14 +92,15 @@ impl<'a, S: Source> Attention<'a, S> {
         let group = options.heads / shape.kv_heads;
         assert_eq!(group * shape.kv_heads, options.heads, "{} key-value heads", shape.kv_heads);
         let stride = shape.value_size.next_multiple_of(LANES);
-        Self { source, spans, sight, queries, options, shape, group, stride }
+        Self { vectors, source, spans, sight, queries, options, shape, group, stride }
     }
 
-    fn run(&self, pool: &Pool, out: &mut [f32]) {
-        let tasks = plan::tasks(self.spans, self.shape, self.group, self.sight, pool.threads());
+    fn run(&self, out: &mut [f32]) {
+        let tasks =
+            plan::tasks(self.spans, self.shape, self.group, self.sight, self.vectors.pool().threads());
         let mut partial =
             vec![0.0; self.part_length(&tasks) * tasks.iter().filter_map(|task| task.part).count()];
-        self.run_tasks(pool, &tasks, &Parts::new(out), &Parts::new(&mut partial));
+        self.run_tasks(&tasks, &Parts::new(out), &Parts::new(&mut partial));
         for split in tasks.chunk_by(Task::continues) {
             if split.len() > 1 {
                 self.merge(split, &partial, self.part_length(&tasks), out);
@@ -105,9 +108,9 @@ impl<'a, S: Source> Attention<'a, S> {
         }
     }
 
-    fn run_tasks(&self, pool: &Pool, tasks: &[Task], out: &Parts<'_, f32>, partial: &Parts<'_, f32>) {
+    fn run_tasks(&self, tasks: &[Task], out: &Parts<'_, f32>, partial: &Parts<'_, f32>) {
         let length = self.part_length(tasks);
-        pool.run(tasks.len(), |index| {
+        self.vectors.pool().run(tasks.len(), |index| {
             let task = &tasks[index];
             Scratch::with(|scratch| {
                 self.look(task, scratch);
@@ -128,6 +131,7 @@ impl<'a, S: Source> Attention<'a, S> {
 
     /// Goes over the pages of `task`; leaves the mixed values and what its rows have seen in `scratch`.
     fn look(&self, task: &Task, scratch: &mut Scratch) {
+        let instructions = self.vectors.instructions();
         let (span, rows) = (&self.spans[task.span], task.tokens.len() * self.group);
         self.take_queries(task, scratch.queries.room(rows * self.shape.key_size));
         scratch.mixed.room(rows * self.stride).fill(0.0);
@@ -139,6 +143,7 @@ impl<'a, S: Source> Attention<'a, S> {
             self.source.keys(span, page, task.head, tile);
             let scores = scratch.scores.room(rows * PAGE);
             product::scores(
+                instructions,
                 scratch.queries.room(rows * self.shape.key_size),
                 tile,
                 self.shape.key_size,
@@ -148,7 +153,15 @@ impl<'a, S: Source> Attention<'a, S> {
             self.soften(task, page, scores, &mut scratch.seen, fade);
             let tile = scratch.tile.room(PAGE * self.stride);
             self.source.values(span, page, task.head, count, tile, self.stride);
-            product::mix(scores, tile, count, fade, self.stride, scratch.mixed.room(rows * self.stride));
+            product::mix(
+                instructions,
+                scores,
+                tile,
+                count,
+                fade,
+                self.stride,
+                scratch.mixed.room(rows * self.stride),
+            );
         }
     }
 
@@ -170,19 +183,14 @@ impl<'a, S: Source> Attention<'a, S> {
         let first = span.start + task.tokens.start;
         let rows = scores.as_chunks_mut::<PAGE>().0.chunks_mut(self.group);
         let rows = rows.zip(seen.chunks_mut(self.group)).zip(fade.chunks_mut(self.group));
-        vectorize(
-            self.options.instructions,
-            #[inline(always)]
-            |fused| {
-                for (token, ((scores, seen), fade)) in rows.enumerate() {
-                    let visible = self.sight.of(first + token, span.start + span.rows);
-                    let visible = within_page(visible, &task.positions, page);
-                    for ((scores, seen), fade) in scores.iter_mut().zip(seen).zip(fade) {
-                        *fade = softmax::shares(scores, visible.clone(), self.options.softcap, seen, fused);
-                    }
-                }
-            },
-        );
+        for (token, ((scores, seen), fade)) in rows.enumerate() {
+            let visible = self.sight.of(first + token, span.start + span.rows);
+            let visible = within_page(visible, &task.positions, page);
+            for ((scores, seen), fade) in scores.iter_mut().zip(seen).zip(fade) {
+                let (instructions, softcap) = (self.vectors.instructions(), self.options.softcap);
+                *fade = softmax::shares(instructions, scores, visible.clone(), softcap, seen);
+            }
+        }
     }
 
     /// Writes the result of a task that worked alone.

@@ -39,13 +39,24 @@ impl CacheType {
         })
     }
 
-    /// Bytes of `numbers` numbers, whole blocks.
+    /// Bytes of `numbers` numbers, whole blocks, with their scales.
     pub(crate) fn bytes(self, numbers: usize) -> usize {
+        let scales = if self == Self::F16 { 0 } else { numbers / BLOCK };
+        self.code_bytes(numbers) + 2 * scales
+    }
+
+    /// Bytes of the codes of `numbers` numbers.
+    pub(super) fn code_bytes(self, numbers: usize) -> usize {
         match self {
             Self::F16 => numbers * 2,
-            Self::Q8_0 => numbers + numbers / BLOCK * 2,
-            Self::Q4_0 => numbers / 2 + numbers / BLOCK * 2,
+            Self::Q8_0 => numbers,
+            Self::Q4_0 => numbers / 2,
         }
+    }
+
+    /// Codes of `numbers` numbers as they are addressed: two of 4 bits count as one.
+    pub(super) fn codes(self, numbers: usize) -> usize {
+        if self == Self::Q4_0 { numbers / 2 } else { numbers }
     }
 
     fn name(self) -> &'static str {

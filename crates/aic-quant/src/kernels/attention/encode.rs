@@ -3,90 +3,138 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use super::cache_type::BLOCK;
+use super::tile;
 use super::{CacheType, PAGE};
+use crate::kernels::vectors::LANES;
 
 /// The largest 16-bit float.
 const LIMIT: f32 = 65504.0;
 
 /// Puts the key of one head, `row`, into `part` as its position `at`.
+#[inline(always)]
 pub(super) fn key(kind: CacheType, row: &[f32], at: usize, part: &mut [u8]) {
-    let place = Place { first: at, step: PAGE, first_scale: at, scale_step: PAGE };
+    let place = Place { codes: at, scales: at, step: PAGE };
     place.put(kind, row, part);
 }
 
 /// Puts the value of one head, `row`, into `part` as its position `at`.
+#[inline(always)]
 pub(super) fn value(kind: CacheType, row: &[f32], at: usize, part: &mut [u8]) {
-    let first = if kind == CacheType::Q4_0 { at * row.len() / 2 } else { at * row.len() };
-    let place = Place { first, step: 1, first_scale: at * (row.len() / BLOCK), scale_step: 1 };
+    let place = Place { codes: at * kind.codes(row.len()), scales: at * (row.len() / BLOCK), step: 1 };
     place.put(kind, row, part);
 }
 
-/// Where the codes of a row and its scales go: numbers of them, not bytes, but for codes that share a byte.
+/// Where a row goes.
 #[derive(Clone, Copy)]
 struct Place {
-    first: usize,
+    /// The first of its codes, counted in codes, or in bytes where codes share one.
+    codes: usize,
+    /// The first of its scales, counted in scales.
+    scales: usize,
+    /// From one code or scale to the next.
     step: usize,
-    first_scale: usize,
-    scale_step: usize,
 }
 
 impl Place {
+    #[inline(always)]
     fn put(self, kind: CacheType, row: &[f32], part: &mut [u8]) {
-        if kind == CacheType::F16 {
-            return self.put_halves(row, part);
-        }
-        let scales = kind.bytes(PAGE * row.len()) - PAGE * row.len() / BLOCK * 2;
-        let (codes, scales) = part.split_at_mut(scales);
-        for (i, block) in row.as_chunks::<BLOCK>().0.iter().enumerate() {
+        let (codes, scales) = tile::split_mut(kind, part, row.len());
+        let (blocks, rest) = row.as_chunks::<BLOCK>();
+        for (index, block) in blocks.iter().enumerate() {
+            let first = self.codes + index * kind.codes(BLOCK) * self.step;
             let scale = match kind {
-                CacheType::Q4_0 => self.put_nibbles(i, block, codes),
-                _ => self.put_bytes(i, block, codes),
+                CacheType::F16 => {
+                    self.spread(&halves(block), first, codes.as_chunks_mut().0);
+                    continue;
+                }
+                CacheType::Q8_0 => self.spread_block(bytes(block), first, codes),
+                CacheType::Q4_0 => self.spread_block(nibbles(block), first, codes),
             };
-            scales.as_chunks_mut().0[self.first_scale + i * self.scale_step] = scale.to_le_bytes();
+            scales[self.scales + index * self.step] = scale;
+        }
+        if kind == CacheType::F16 {
+            let mut last = [0.0; BLOCK];
+            last[..rest.len()].copy_from_slice(rest);
+            let first = self.codes + blocks.len() * BLOCK * self.step;
+            self.spread(&halves(&last)[..rest.len()], first, codes.as_chunks_mut().0);
         }
     }
 
-    fn put_halves(self, row: &[f32], part: &mut [u8]) {
-        let out = part.as_chunks_mut::<2>().0;
-        for (i, numbers) in row.chunks(BLOCK).enumerate() {
-            let mut finite = [0.0; BLOCK];
-            for (finite, number) in finite.iter_mut().zip(numbers) {
-                *finite = number.clamp(-LIMIT, LIMIT);
-            }
-            let mut halves = [f16::ZERO; BLOCK];
-            halves.convert_from_f32_slice(&finite);
-            for (j, half) in halves[..numbers.len()].iter().enumerate() {
-                out[self.first + (i * BLOCK + j) * self.step] = half.to_le_bytes();
-            }
-        }
+    #[inline(always)]
+    fn spread_block<const N: usize>(
+        self,
+        block: ([u8; N], [u8; 2]),
+        first: usize,
+        codes: &mut [u8],
+    ) -> [u8; 2] {
+        self.spread(&block.0, first, codes);
+        block.1
     }
 
-    fn put_bytes(self, index: usize, block: &[f32; BLOCK], codes: &mut [u8]) -> f16 {
-        let largest = block.iter().fold(0.0_f32, |largest, number| largest.max(number.abs()));
-        let (scale, inverse) = scale(largest / 127.0);
-        for (j, number) in block.iter().enumerate() {
-            let code = (number * inverse).round_ties_even().clamp(-127.0, 127.0) as i8;
-            codes[self.first + (index * BLOCK + j) * self.step] = code as u8;
+    #[inline(always)]
+    fn spread<T: Copy>(self, from: &[T], first: usize, out: &mut [T]) {
+        if self.step == 1 {
+            return out[first..first + from.len()].copy_from_slice(from);
         }
-        scale
-    }
-
-    /// The number furthest from zero gets code −8, which has no counterpart on the other side.
-    fn put_nibbles(self, index: usize, block: &[f32; BLOCK], codes: &mut [u8]) -> f16 {
-        let furthest = block.iter().fold(0.0_f32, |a, b| if b.abs() > a.abs() { *b } else { a });
-        let (scale, inverse) = scale(furthest / -8.0);
-        let code = |number: f32| ((number * inverse).round_ties_even() + 8.0).clamp(0.0, 15.0) as u8;
-        for (j, [low, high]) in block.as_chunks().0.iter().enumerate() {
-            let at = self.first + (index * BLOCK / 2 + j) * self.step;
-            codes[at] = code(*low) | code(*high) << 4;
+        for (i, item) in from.iter().enumerate() {
+            out[first + i * self.step] = *item;
         }
-        scale
     }
 }
 
+#[inline(always)]
+fn halves(block: &[f32; BLOCK]) -> [[u8; 2]; BLOCK] {
+    let mut halves = [f16::ZERO; BLOCK];
+    halves.convert_from_f32_slice(&block.map(|x| x.clamp(-LIMIT, LIMIT)));
+    halves.map(f16::to_le_bytes)
+}
+
+/// Codes of 8 bits, and the scale.
+#[inline(always)]
+fn bytes(block: &[f32; BLOCK]) -> ([u8; BLOCK], [u8; 2]) {
+    let (low, high) = extremes(block);
+    let (scale, inverse) = scale(high.max(-low) / 127.0);
+    let mut codes = [0; BLOCK];
+    for i in 0..BLOCK {
+        codes[i] = (block[i] * inverse).round_ties_even().clamp(-127.0, 127.0) as i8 as u8;
+    }
+    (codes, scale)
+}
+
+/// Codes of 4 bits, two neighbours to a byte, and the scale: the number furthest from zero, of two the negative one, gets −8,
+/// which has no counterpart on the other side.
+#[inline(always)]
+fn nibbles(block: &[f32; BLOCK]) -> ([u8; BLOCK / 2], [u8; 2]) {
+    let (low, high) = extremes(block);
+    let (scale, inverse) = scale((if high > -low { high } else { low }) / -8.0);
+    let mut codes = [0_u8; BLOCK];
+    for i in 0..BLOCK {
+        codes[i] = ((block[i] * inverse).round_ties_even() + 8.0).clamp(0.0, 15.0) as i32 as u8;
+    }
+    let mut pairs = [0; BLOCK / 2];
+    for (pair, [first, second]) in pairs.iter_mut().zip(codes.as_chunks().0) {
+        *pair = first | second << 4;
+    }
+    (pairs, scale)
+}
+
+/// The smallest and the largest number, zero if all are on one side of it.
+#[inline(always)]
+fn extremes(block: &[f32; BLOCK]) -> (f32, f32) {
+    let (mut low, mut high) = ([0.0_f32; LANES], [0.0_f32; LANES]);
+    for chunk in block.as_chunks::<LANES>().0 {
+        for i in 0..LANES {
+            low[i] = if chunk[i] < low[i] { chunk[i] } else { low[i] };
+            high[i] = if chunk[i] > high[i] { chunk[i] } else { high[i] };
+        }
+    }
+    (low.into_iter().fold(0.0, f32::min), high.into_iter().fold(0.0, f32::max))
+}
+
 /// `scale` as it is kept, and one over that; 0 where that would not be a number.
-fn scale(scale: f32) -> (f16, f32) {
+#[inline(always)]
+fn scale(scale: f32) -> ([u8; 2], f32) {
     let kept = f16::from_f32(scale.clamp(-LIMIT, LIMIT));
-    let inverse = if kept == f16::ZERO || kept.is_nan() { 0.0 } else { kept.to_f32().recip() };
-    (kept, inverse)
+    let inverse = if kept == f16::ZERO { 0.0 } else { kept.to_f32().recip() };
+    (kept.to_le_bytes(), inverse)
 }

@@ -16,6 +16,8 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod tile;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 pub(crate) use attend::{AttentionOptions, attend, attend_all};
 pub use cache_type::CacheType;

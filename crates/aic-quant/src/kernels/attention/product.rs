@@ -1,9 +1,26 @@
 //! The two matrix products of attention, each over one page.
 use super::PAGE;
+#[cfg(target_arch = "x86_64")]
+use super::x86;
+use crate::kernels::InstructionSet;
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::vectors::has_avx2;
 
 /// `scores[row] = queries[row] · keys` for all rows of `scores`, `[rows, 32]`; `queries` is `[rows, size]` and `keys`
 /// `[size, 32]`.
-pub(super) fn scores(queries: &[f32], keys: &[f32], size: usize, scores: &mut [f32]) {
+pub(super) fn scores(
+    instructions: InstructionSet,
+    queries: &[f32],
+    keys: &[f32],
+    size: usize,
+    scores: &mut [f32],
+) {
+    #[cfg(target_arch = "x86_64")]
+    if has_avx2(instructions) {
+        // SAFETY: the processor has these instructions.
+        return unsafe { x86::scores(queries, keys, size, scores) };
+    }
+    let _ = instructions;
     for (query, out) in queries.chunks_exact(size).zip(scores.as_chunks_mut::<PAGE>().0) {
         *out = [0.0; PAGE];
         for (x, keys) in query.iter().zip(keys.as_chunks::<PAGE>().0) {
@@ -17,6 +34,7 @@ pub(super) fn scores(queries: &[f32], keys: &[f32], size: usize, scores: &mut [f
 /// `mixed[row] = mixed[row] · fade[row] + shares[row] · values`; `mixed` is `[rows, stride]`, `shares` `[rows, 32]`, of which
 /// the first `count` are used, and `values` `[count, stride]`.
 pub(super) fn mix(
+    instructions: InstructionSet,
     shares: &[f32],
     values: &[f32],
     count: usize,
@@ -24,6 +42,12 @@ pub(super) fn mix(
     stride: usize,
     mixed: &mut [f32],
 ) {
+    #[cfg(target_arch = "x86_64")]
+    if has_avx2(instructions) {
+        // SAFETY: the processor has these instructions.
+        return unsafe { x86::mix(shares, values, count, fade, stride, mixed) };
+    }
+    let _ = instructions;
     let rows = shares.as_chunks::<PAGE>().0.iter().zip(fade).zip(mixed.chunks_exact_mut(stride));
     for ((shares, fade), mixed) in rows {
         mixed.iter_mut().for_each(|x| *x *= fade);

@@ -2,7 +2,12 @@
 use std::ops::Range;
 
 use super::PAGE;
-use crate::kernels::vectors::{LANES, exp, tanh};
+#[cfg(target_arch = "x86_64")]
+use super::x86;
+use crate::kernels::InstructionSet;
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::vectors::has_avx2;
+use crate::kernels::vectors::{exp, tanh};
 
 /// Below every score; finite, so that the difference of two is a number.
 pub(super) const NOTHING: f32 = f32::MIN;
@@ -21,51 +26,32 @@ impl Seen {
 
 /// Turns the scores of one row and page into shares, relative to the largest score so far; only positions in `visible` have
 /// any. Returns what sums of older shares have to be multiplied with.
-#[inline(always)]
 pub(super) fn shares(
+    instructions: InstructionSet,
     scores: &mut [f32; PAGE],
     visible: Range<usize>,
     softcap: Option<f32>,
     seen: &mut Seen,
-    fused: bool,
 ) -> f32 {
+    #[cfg(target_arch = "x86_64")]
+    if has_avx2(instructions) {
+        // SAFETY: the processor has these instructions.
+        return unsafe { x86::shares(scores, visible, softcap, seen) };
+    }
+    let _ = instructions;
     if let Some(cap) = softcap {
-        for x in scores.iter_mut() {
-            *x = cap * tanh(*x / cap, fused);
+        scores.iter_mut().for_each(|x| *x = cap * tanh(*x / cap, false));
+    }
+    for (position, score) in scores.iter_mut().enumerate() {
+        if !visible.contains(&position) {
+            *score = f32::NEG_INFINITY;
         }
     }
-    hide(scores, visible);
-    let largest = largest(scores, seen.largest);
-    let fade = exp(seen.largest - largest, fused);
-    let mut sums = [0.0; LANES];
-    for lanes in scores.as_chunks_mut::<LANES>().0 {
-        for i in 0..LANES {
-            lanes[i] = exp(lanes[i] - largest, fused);
-            sums[i] += lanes[i];
-        }
-    }
-    *seen = Seen { largest, sum: seen.sum * fade + sums.iter().sum::<f32>() };
+    let largest = scores.iter().copied().fold(seen.largest, f32::max);
+    scores.iter_mut().for_each(|score| *score = exp(*score - largest, false));
+    let fade = exp(seen.largest - largest, false);
+    *seen = Seen { largest, sum: seen.sum * fade + scores.iter().sum::<f32>() };
     fade
-}
-
-#[inline(always)]
-fn hide(scores: &mut [f32; PAGE], visible: Range<usize>) {
-    if visible != (0..PAGE) {
-        let end = visible.end.max(visible.start);
-        scores[..visible.start].fill(f32::NEG_INFINITY);
-        scores[end..].fill(f32::NEG_INFINITY);
-    }
-}
-
-#[inline(always)]
-fn largest(scores: &[f32; PAGE], least: f32) -> f32 {
-    let mut lanes = [least; LANES];
-    for chunk in scores.as_chunks::<LANES>().0 {
-        for i in 0..LANES {
-            lanes[i] = if chunk[i] > lanes[i] { chunk[i] } else { lanes[i] };
-        }
-    }
-    lanes.into_iter().fold(least, |a, b| if b > a { b } else { a })
 }
 
 /// Joins what was found at different positions for one row, mixed values and what was seen, into `out`.

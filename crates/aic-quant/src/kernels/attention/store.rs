@@ -5,7 +5,8 @@ use memmap2::MmapMut;
 use memmap2::UncheckedAdvice;
 
 use super::{CacheType, encode};
-use crate::kernels::{Parts, Pool};
+use crate::kernels::Parts;
+use crate::kernels::vectors::{Vectors, vectorize};
 use crate::{Error, Result};
 
 /// Positions in a page.
@@ -14,9 +15,6 @@ pub(crate) const PAGE: usize = 32;
 /// Pages begin at multiples of this, which is a multiple of the pages of memory everywhere, so that one can be given back
 /// without its neighbours.
 const ALIGNMENT: usize = 1 << 16;
-
-/// Numbers below which storing is not worth a second thread.
-const SHARED: usize = 1 << 15;
 
 /// What one layer keeps of a position.
 #[derive(Clone, Copy, Debug)]
@@ -93,7 +91,7 @@ impl KvStore {
     /// If the lengths contradict each other or the pages have no room.
     pub(crate) fn store(
         &mut self,
-        pool: &Pool,
+        vectors: &Vectors<'_>,
         layer: usize,
         pages: &[u32],
         start: usize,
@@ -105,23 +103,25 @@ impl KvStore {
         assert_eq!(keys.len(), tokens * kv_heads * key_size, "keys are not whole tokens");
         assert_eq!(values.len(), tokens * kv_heads * value_size, "there are not as many values as keys");
         let (layout, memory) = (&self.layout, Parts::new(&mut self.memory));
-        let store = |head: usize| {
-            for token in 0..tokens {
-                let (position, row) = (start + token, token * kv_heads + head);
-                let [key_part, value_part] = layout.parts(layer, pages[position / PAGE], head);
-                let (key, value) =
-                    (&keys[row * key_size..][..key_size], &values[row * value_size..][..value_size]);
-                // SAFETY: parts of different heads do not overlap, and one head's are taken one after the other.
-                encode::key(layout.types[0], key, position % PAGE, unsafe { memory.part(key_part) });
-                // SAFETY: as above.
-                encode::value(layout.types[1], value, position % PAGE, unsafe { memory.part(value_part) });
-            }
-        };
-        if keys.len() < SHARED {
-            (0..kv_heads).for_each(store);
-        } else {
-            pool.run(kv_heads, store);
-        }
+        vectors.by_rows(kv_heads, tokens * (key_size + value_size), |heads| {
+            vectorize(
+                vectors.instructions(),
+                #[inline(always)]
+                |_| {
+                    for (head, token) in heads.flat_map(|head| (0..tokens).map(move |token| (head, token))) {
+                        let (position, row) = (start + token, token * kv_heads + head);
+                        let [key_part, value_part] = layout.parts(layer, pages[position / PAGE], head);
+                        // SAFETY: parts of different heads do not overlap, nor do one head's keys and values.
+                        let parts = unsafe { [memory.part(key_part), memory.part(value_part)] };
+                        let [key_part, value_part] = parts;
+                        let key = &keys[row * key_size..][..key_size];
+                        encode::key(layout.types[0], key, position % PAGE, key_part);
+                        let value = &values[row * value_size..][..value_size];
+                        encode::value(layout.types[1], value, position % PAGE, value_part);
+                    }
+                },
+            );
+        });
     }
 
     /// Fills all pages with what must not be looked at.
@@ -212,6 +212,7 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::{InstructionSet, Pool};
 
     const SHAPE: LayerShape = LayerShape { kv_heads: 2, key_size: 64, value_size: 32 };
 
@@ -256,9 +257,10 @@ mod tests {
     #[test]
     fn a_released_page_is_empty_and_its_neighbours_are_not() {
         let pool = Pool::new(1).unwrap();
+        let vectors = Vectors::new(&pool, InstructionSet::best());
         let mut store = store(CacheType::F16, 3);
         for page in 0..3 {
-            store.store(&pool, 1, &[page], 31, &[1.0; 128], &[2.0; 64]);
+            store.store(&vectors, 1, &[page], 31, &[1.0; 128], &[2.0; 64]);
         }
         store.release(&[1]);
 

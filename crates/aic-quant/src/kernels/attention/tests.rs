@@ -7,6 +7,7 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
+use crate::kernels::vectors::Vectors;
 use crate::kernels::{InstructionSet, Pool};
 
 /// A layer to attend in, with everything random.
@@ -33,9 +34,8 @@ struct Sequence {
 }
 
 impl Case {
-    fn options(&self, instructions: InstructionSet) -> AttentionOptions {
+    fn options(&self) -> AttentionOptions {
         AttentionOptions {
-            instructions,
             heads: self.shape.kv_heads * self.group,
             scale: self.reach / (self.shape.key_size as f32).sqrt(),
             softcap: self.softcap,
@@ -44,7 +44,7 @@ impl Case {
     }
 
     /// Sequences whose pages lie anywhere, stored in chunks into a store full of dirt.
-    fn sequences(&self, rng: &mut StdRng, pool: &Pool) -> (KvStore, Vec<Sequence>) {
+    fn sequences(&self, rng: &mut StdRng, vectors: &Vectors<'_>) -> (KvStore, Vec<Sequence>) {
         let LayerShape { kv_heads, key_size, value_size } = self.shape;
         let pages = |(start, rows): &(usize, usize)| (start + rows).div_ceil(PAGE);
         let count = self.spans.iter().map(pages).sum::<usize>() + 2;
@@ -63,7 +63,7 @@ impl Case {
             for part in [0..middle, middle..length] {
                 let of = |size: usize| part.start * kv_heads * size..part.end * kv_heads * size;
                 let (keys, values) = (&sequence.keys[of(key_size)], &sequence.values[of(value_size)]);
-                store.store(pool, 1, &sequence.pages, part.start, keys, values);
+                store.store(vectors, 1, &sequence.pages, part.start, keys, values);
             }
             sequence
         });
@@ -122,12 +122,13 @@ impl Case {
     fn check(&self, instructions: InstructionSet) {
         let mut rng = StdRng::seed_from_u64(self.seed);
         let pool = Pool::new(self.threads).unwrap();
-        let (store, sequences) = self.sequences(&mut rng, &pool);
+        let vectors = Vectors::new(&pool, instructions);
+        let (store, sequences) = self.sequences(&mut rng, &vectors);
         let (spans, heads) = (self.spans(&sequences), self.shape.kv_heads * self.group);
         let LayerShape { kv_heads, key_size, value_size } = self.shape;
         let queries = numbers(&mut rng, self.rows() * heads * key_size);
         let mut out = vec![f32::NAN; self.rows() * heads * value_size];
-        attend(&pool, &store, 1, &spans, &queries, &self.options(instructions), &mut out);
+        attend(&vectors, &store, 1, &spans, &queries, &self.options(), &mut out);
 
         for (span, sequence) in spans.iter().zip(&sequences) {
             let keys = kept(self.types[0], &sequence.keys, kv_heads * key_size);
@@ -156,7 +157,8 @@ fn numbers(rng: &mut StdRng, count: usize) -> Vec<f32> {
 /// What rows become by being kept, found without the store.
 fn kept(kind: CacheType, numbers: &[f32], width: usize) -> Vec<f32> {
     let block = |block: &[f32]| {
-        let largest = block.iter().copied().fold(0.0_f32, |a, b| if b.abs() > a.abs() { b } else { a });
+        let further = |a: f32, b: f32| if b.abs() > a.abs() || b == -a.abs() { b } else { a };
+        let largest = block.iter().copied().fold(0.0_f32, further);
         let half = |x: f32| f16::from_f32(x).to_f32();
         let (scale, low, high) = match kind {
             CacheType::F16 => return block.iter().copied().map(half).collect(),
@@ -249,19 +251,12 @@ fn scores_of_ten_thousand_mix_values_without_overflow() {
         let case = Case { reach: 1e5, softcap, ..plain(vec![(70, 20), (0, 1)]) };
         let mut rng = StdRng::seed_from_u64(1);
         let pool = Pool::new(2).unwrap();
-        let (store, sequences) = case.sequences(&mut rng, &pool);
+        let (store, sequences) = case.sequences(&mut rng, &Vectors::new(&pool, InstructionSet::best()));
         let queries = numbers(&mut rng, 21 * 8 * 64);
         for instructions in InstructionSet::available() {
+            let vectors = Vectors::new(&pool, instructions);
             let mut out = vec![f32::NAN; 21 * 8 * 64];
-            attend(
-                &pool,
-                &store,
-                1,
-                &case.spans(&sequences),
-                &queries,
-                &case.options(instructions),
-                &mut out,
-            );
+            attend(&vectors, &store, 1, &case.spans(&sequences), &queries, &case.options(), &mut out);
 
             assert!(out.iter().all(|x| x.abs() <= 1.001), "values between -1 and 1 mix to such");
         }
@@ -273,12 +268,13 @@ fn a_number_that_is_none_is_not_hidden() {
     let pool = Pool::new(1).unwrap();
     let shape = LayerShape { kv_heads: 1, key_size: 8, value_size: 8 };
     for instructions in InstructionSet::available() {
+        let vectors = Vectors::new(&pool, instructions);
         let mut store = KvStore::new(&[shape], CacheType::F16, CacheType::F16, 1).unwrap();
-        let options = Case { shape, group: 1, ..plain(vec![]) }.options(instructions);
+        let options = Case { shape, group: 1, ..plain(vec![]) }.options();
         let span = [Span { first_row: 0, rows: 1, start: 0, pages: &[0] }];
-        store.store(&pool, 0, &[0], 0, &[f32::NAN; 8], &[1.0; 8]);
+        store.store(&vectors, 0, &[0], 0, &[f32::NAN; 8], &[1.0; 8]);
         let mut out = [0.0; 8];
-        attend(&pool, &store, 0, &span, &[1.0; 8], &options, &mut out);
+        attend(&vectors, &store, 0, &span, &[1.0; 8], &options, &mut out);
 
         assert!(out.iter().all(|x| x.is_nan()));
     }
@@ -287,10 +283,11 @@ fn a_number_that_is_none_is_not_hidden() {
 #[test]
 fn numbers_beyond_16_bits_are_kept_as_the_largest_there_is() {
     let pool = Pool::new(1).unwrap();
+    let vectors = Vectors::new(&pool, InstructionSet::best());
     let shape = LayerShape { kv_heads: 1, key_size: 32, value_size: 32 };
     for kind in [CacheType::F16, CacheType::Q8_0, CacheType::Q4_0] {
         let mut store = KvStore::new(&[shape], kind, kind, 1).unwrap();
-        store.store(&pool, 0, &[0], 0, &[1e30; 32], &[-1e30; 32]);
+        store.store(&vectors, 0, &[0], 0, &[1e30; 32], &[-1e30; 32]);
         let mut tile = vec![0.0; 32 * PAGE];
         tile::keys(InstructionSet::Scalar, kind, store.parts(0, 0, 0)[0], 32, &mut tile);
 
@@ -316,7 +313,8 @@ proptest! {
         for instructions in InstructionSet::available() {
             let mut out = vec![f32::NAN; queries.len()];
             let pool = Pool::new(threads).unwrap();
-            attend_all(&pool, shape, &queries, &keys, &values, &case.options(instructions), &mut out);
+            let vectors = Vectors::new(&pool, instructions);
+            attend_all(&vectors, shape, &queries, &keys, &values, &case.options(), &mut out);
 
             for (at, (query, out)) in queries.chunks(size).zip(out.chunks(size)).enumerate() {
                 let expected = case.expected(query, &keys, &values, 0..tokens, at % heads / group);

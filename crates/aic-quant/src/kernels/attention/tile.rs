@@ -3,11 +3,30 @@
 use half::f16;
 
 use super::cache_type::BLOCK;
+#[cfg(target_arch = "x86_64")]
+use super::x86;
 use super::{CacheType, PAGE};
 use crate::kernels::InstructionSet;
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::vectors::has_avx2;
+
+/// 16-bit floats as bytes.
+pub(super) type Halves = [[u8; 2]];
 
 /// The keys in `part` as `[size, 32]`; positions that were never stored are whatever was there.
-pub(super) fn keys(_: InstructionSet, kind: CacheType, part: &[u8], size: usize, tile: &mut [f32]) {
+pub(super) fn keys(
+    instructions: InstructionSet,
+    kind: CacheType,
+    part: &[u8],
+    size: usize,
+    tile: &mut [f32],
+) {
+    #[cfg(target_arch = "x86_64")]
+    if has_avx2(instructions) {
+        // SAFETY: the processor has these instructions.
+        return unsafe { x86::keys(kind, part, size, tile) };
+    }
+    let _ = instructions;
     let (codes, scales) = split(kind, part, size);
     for (number, tile) in tile[..size * PAGE].as_chunks_mut::<PAGE>().0.iter_mut().enumerate() {
         for (position, out) in tile.iter_mut().enumerate() {
@@ -23,7 +42,7 @@ pub(super) fn keys(_: InstructionSet, kind: CacheType, part: &[u8], size: usize,
 
 /// The first `count` values in `part` as `[count, size]`, rows being `stride` apart.
 pub(super) fn values(
-    _: InstructionSet,
+    instructions: InstructionSet,
     kind: CacheType,
     part: &[u8],
     size: usize,
@@ -31,6 +50,12 @@ pub(super) fn values(
     tile: &mut [f32],
     stride: usize,
 ) {
+    #[cfg(target_arch = "x86_64")]
+    if has_avx2(instructions) {
+        // SAFETY: the processor has these instructions.
+        return unsafe { x86::values(kind, part, size, count, tile, stride) };
+    }
+    let _ = instructions;
     let (codes, scales) = split(kind, part, size);
     for position in 0..count {
         for (number, out) in tile[position * stride..][..size].iter_mut().enumerate() {
@@ -45,14 +70,19 @@ pub(super) fn values(
     }
 }
 
-/// The codes of a part and its scales.
-pub(super) fn split(kind: CacheType, part: &[u8], size: usize) -> (&[u8], &[[u8; 2]]) {
-    let scales = if kind == CacheType::F16 { 0 } else { PAGE * size / BLOCK * 2 };
-    let (codes, scales) = part.split_at(part.len() - scales);
+/// The codes of a part for heads of `size` numbers, and its scales.
+pub(super) fn split(kind: CacheType, part: &[u8], size: usize) -> (&[u8], &Halves) {
+    let (codes, scales) = part.split_at(kind.code_bytes(PAGE * size));
     (codes, scales.as_chunks().0)
 }
 
-fn half(bytes: [u8; 2]) -> f32 {
+/// [`split`], for writing.
+pub(super) fn split_mut(kind: CacheType, part: &mut [u8], size: usize) -> (&mut [u8], &mut Halves) {
+    let (codes, scales) = part.split_at_mut(kind.code_bytes(PAGE * size));
+    (codes, scales.as_chunks_mut().0)
+}
+
+pub(super) fn half(bytes: [u8; 2]) -> f32 {
     f16::from_le_bytes(bytes).to_f32()
 }
 

@@ -4,21 +4,23 @@ use std::f32::consts::{FRAC_1_SQRT_2, LOG2_E};
 use super::level::multiply_add;
 
 /// Adding it rounds a number below 2^22 to an integer, which then stands in the lowest bits.
-const ROUNDER: f32 = 12_582_912.0;
+pub(super) const ROUNDER: f32 = 12_582_912.0;
 
 /// ln 2 in two parts, the first of which has few enough bits for its products to be exact.
-const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
+pub(super) const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
 
 /// Of e^r = 1 + r + r² · (…) for |r| ≤ ln 2 / 2, the highest power first; those of the Cephes library.
-const EXP: [f32; 6] = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
+pub(super) const EXP: [f32; 6] =
+    [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
+
+/// Where e^x would no longer be a normal number, on both sides.
+pub(super) const RANGE: [f32; 2] = [-87.3, 88.0];
 
 /// e^x to within 2 units in the last place; 0 below −87.3, e^88 above 88, and NaN stays NaN.
 #[inline(always)]
 pub(in crate::kernels) fn exp(x: f32, fused: bool) -> f32 {
-    const LOWEST: f32 = -87.3;
-    const HIGHEST: f32 = 88.0;
-    let clamped = if x < LOWEST { LOWEST } else { x };
-    let clamped = if clamped > HIGHEST { HIGHEST } else { clamped };
+    let clamped = if x < RANGE[0] { RANGE[0] } else { x };
+    let clamped = if clamped > RANGE[1] { RANGE[1] } else { clamped };
     let shifted = multiply_add(clamped, LOG2_E, ROUNDER, fused);
     let power = shifted - ROUNDER;
     let r = multiply_add(power, -LN_2[0], clamped, fused);
@@ -29,7 +31,7 @@ pub(in crate::kernels) fn exp(x: f32, fused: bool) -> f32 {
     }
     let value = multiply_add(series, r * r, r, fused) + 1.0;
     let scale = f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23));
-    if x < LOWEST { 0.0 } else { value * scale }
+    if x < RANGE[0] { 0.0 } else { value * scale }
 }
 
 /// 1 / (1 + e^−x).

@@ -9,10 +9,14 @@ mod norms;
 mod rope;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod x86;
 
 use std::ops::Range;
 
 pub(super) use functions::{exp, tanh};
+#[cfg(target_arch = "x86_64")]
+pub(super) use level::has_avx2;
 pub(super) use level::vectorize;
 pub(crate) use rope::{Angles, Pairs};
 
@@ -36,8 +40,16 @@ impl<'a> Vectors<'a> {
         Self { pool, instructions }
     }
 
+    pub(crate) fn pool(&self) -> &'a Pool {
+        self.pool
+    }
+
+    pub(crate) fn instructions(&self) -> InstructionSet {
+        self.instructions
+    }
+
     /// Calls `work` with ranges that together are all of `rows` rows of `size` numbers, on all threads if that is worth it.
-    fn by_rows(&self, rows: usize, size: usize, work: impl Fn(Range<usize>) + Sync) {
+    pub(super) fn by_rows(&self, rows: usize, size: usize, work: impl Fn(Range<usize>) + Sync) {
         let tasks = if rows * size < SHARED { 1 } else { self.pool.threads() * 4 };
         let step = rows.div_ceil(tasks).max(1);
         self.pool.run(rows.div_ceil(step), |task| work(task * step..((task + 1) * step).min(rows)));
