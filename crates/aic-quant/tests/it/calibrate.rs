@@ -74,8 +74,9 @@ fn importance_of_the_demo_model_is_what_llama_imatrix_computes() {
         let ours = importance.get(name).unwrap();
         assert_eq!((ours.len(), importance.count(name)), (theirs.len(), 128 * WINDOWS as u64));
         for (mean, sum) in ours.iter().zip(theirs) {
+            // Keys and values are 16-bit floats here, 32-bit ones there.
             let mean_of_theirs = sum / (128 * WINDOWS) as f32;
-            assert!((mean / mean_of_theirs - 1.0).abs() < 1e-5, "{name}: {mean} {mean_of_theirs}");
+            assert!((mean / mean_of_theirs - 1.0).abs() < 1e-3, "{name}: {mean} {mean_of_theirs}");
         }
     }
 }

@@ -3,7 +3,7 @@ use super::pass::{Pass, room};
 use super::weights::Weights;
 use crate::Result;
 use crate::engine::config::{Activation, Config};
-use crate::kernels::{AttentionOptions, Pairs, attend};
+use crate::kernels::{AttentionOptions, Pairs, Vectors, attend};
 
 /// One layer: norm, attention, norm, gated feed-forward network; each with a way around it
 /// ([Touvron et al. 2023](https://arxiv.org/abs/2302.13971), section 2.2).
@@ -172,7 +172,7 @@ impl Attention {
         self.turn(pass, key, self.key_norm.as_ref());
         self.store(pass, layer, key, value);
         let mixed = room(&mut buffers.mixed, query.len());
-        attend(pass.pool, pass.store, layer, &pass.spans, query, &self.options(pass), mixed);
+        attend(&pass.vectors(), pass.store, layer, &pass.spans, query, &self.options(), mixed);
         Ok(())
     }
 
@@ -187,15 +187,15 @@ impl Attention {
 
     fn store(&self, pass: &mut Pass<'_>, layer: usize, key: &[f32], value: &[f32]) {
         let size = self.key.rows();
+        let vectors = Vectors::new(pass.pool, pass.instructions);
         for (slice, span) in pass.slices.iter().zip(&pass.spans) {
             let rows = span.first_row * size..(span.first_row + span.rows) * size;
-            pass.store.store(pass.pool, layer, slice.pages, slice.start, &key[rows.clone()], &value[rows]);
+            pass.store.store(&vectors, layer, slice.pages, slice.start, &key[rows.clone()], &value[rows]);
         }
     }
 
-    fn options(&self, pass: &Pass<'_>) -> AttentionOptions {
+    fn options(&self) -> AttentionOptions {
         AttentionOptions {
-            instructions: pass.instructions,
             heads: self.heads,
             scale: self.scale,
             softcap: self.softcap,
