@@ -11,6 +11,7 @@ mod packed;
 mod parts;
 mod pool;
 mod vectors;
+mod speed;
 
 pub use attention::CacheType;
 pub(crate) use attention::{AttentionOptions, KvStore, LayerShape, PAGE, Span, attend, attend_all};
@@ -19,3 +20,4 @@ pub(crate) use packed::{Packed, Product, Scratch, multiply};
 pub(crate) use parts::Parts;
 pub(crate) use pool::Pool;
 pub(crate) use vectors::{Angles, Pairs, Vectors};
+pub use speed::{KernelSpeed, kernel_speed};

@@ -34,35 +34,51 @@ impl Chunk {
     fn quantize(&mut self, numbers: &[f32]) {
         *self = Self::ZERO;
         for (i, numbers) in numbers.chunks(32).enumerate() {
-            let codes = &mut self.codes[32 * i..][..32];
-            self.scales[i] = quantize(numbers, codes);
-            let sums = [&codes[..16], &codes[16..]]
-                .map(|codes| codes.iter().map(|code| i32::from(*code)).sum::<i32>());
-            self.sums[i] = (sums[0] + sums[1]) as f32 * self.scales[i];
-            (self.half_sums[2 * i], self.half_sums[2 * i + 1]) =
-                (sums[0] as f32 * self.scales[i], sums[1] as f32 * self.scales[i]);
+            let mut block = [0.0; 32];
+            block[..numbers.len()].copy_from_slice(numbers);
+            let scale = scale(&block);
+            let codes = codes(&block, scale);
+            let sums = [half_sum(&codes, 0), half_sum(&codes, 16)];
+            self.codes[32 * i..][..32].copy_from_slice(&codes);
+            self.scales[i] = scale;
+            self.sums[i] = (sums[0] + sums[1]) as f32 * scale;
+            self.half_sums[2 * i] = sums[0] as f32 * scale;
+            self.half_sums[2 * i + 1] = sums[1] as f32 * scale;
         }
     }
 }
 
-/// Fills `codes`, which are zeros at first, and returns their scale.
+/// What 127 steps of reach to the largest number; NaN if it is infinite or one is none.
 #[inline(always)]
-fn quantize(numbers: &[f32], codes: &mut [i8]) -> f32 {
-    let mut bits = 0;
+fn scale(numbers: &[f32; 32]) -> f32 {
+    let mut largest = 0;
     for number in numbers {
         // For numbers without their signs, bits are in the order of the numbers, and NaN is above all.
-        bits = bits.max(number.to_bits() & 0x7fff_ffff);
+        largest = largest.max((number.to_bits() & 0x7fff_ffff) as i32);
     }
-    let largest = f32::from_bits(bits);
-    if !largest.is_finite() {
-        return f32::NAN;
+    let largest = f32::from_bits(largest as u32);
+    if largest.is_finite() { largest / 127.0 } else { f32::NAN }
+}
+
+#[inline(always)]
+fn codes(numbers: &[f32; 32], scale: f32) -> [i8; 32] {
+    let mut codes = [0; 32];
+    if scale >= f32::MIN_POSITIVE {
+        let inverse = 1.0 / scale;
+        for i in 0..32 {
+            codes[i] = nearest(numbers[i] * inverse);
+        }
     }
-    let scale = largest / 127.0;
-    let inverse = if scale >= f32::MIN_POSITIVE { 1.0 / scale } else { 0.0 };
-    for (code, number) in codes.iter_mut().zip(numbers) {
-        *code = nearest(number * inverse);
+    codes
+}
+
+#[inline(always)]
+fn half_sum(codes: &[i8; 32], start: usize) -> i16 {
+    let mut sum = 0;
+    for i in start..start + 16 {
+        sum += i16::from(codes[i]);
     }
-    scale
+    sum
 }
 
 /// The nearest whole number to one of at most 127 in size, ties to even.
@@ -81,27 +97,40 @@ pub(super) struct Activations<'a> {
     rows: usize,
     /// For each chunk of columns all rows, one after the other; none where only plain weights are multiplied.
     chunks: &'a [Chunk],
+    /// None where only quantized weights are multiplied.
+    bundles: &'a [f32],
+}
+
+/// Memory for what activations become.
+#[derive(Default)]
+pub(super) struct Space {
+    chunks: Vec<Chunk>,
+    bundles: Vec<f32>,
 }
 
 impl<'a> Activations<'a> {
-    /// `codes` says whether the numbers are wanted in 8 bits as well, which go to `chunks`.
+    /// `coded` and `plain` say which kinds of weights they are multiplied with.
     pub(super) fn new(
         numbers: &'a [f32],
         rows: usize,
-        codes: bool,
+        (coded, plain): (bool, bool),
         pool: &Pool,
-        chunks: &'a mut Vec<Chunk>,
+        space: &'a mut Space,
     ) -> Self {
         let columns = numbers.len().checked_div(rows).unwrap_or(0);
-        let count = if codes { columns.div_ceil(COLUMNS) * rows } else { 0 };
-        if chunks.len() < count {
-            chunks.resize(count, Chunk::ZERO);
-        }
-        let chunks = &mut chunks[..count];
-        if codes {
+        let chunks = at_least(
+            &mut space.chunks,
+            Chunk::ZERO,
+            if coded { columns.div_ceil(COLUMNS) * rows } else { 0 },
+        );
+        let bundles = at_least(&mut space.bundles, 0.0, if plain { numbers.len() } else { 0 });
+        if coded {
             quantize_rows(numbers, rows, columns, pool, chunks);
         }
-        Self { numbers, columns, rows, chunks }
+        if plain {
+            bundle_all(numbers, rows, columns, pool, bundles);
+        }
+        Self { numbers, columns, rows, chunks, bundles }
     }
 
     pub(super) fn columns(&self) -> usize {
@@ -113,10 +142,23 @@ impl<'a> Activations<'a> {
         &self.chunks[index * self.rows..][..self.rows][rows]
     }
 
+    /// Rows from `row` on as [`bundle_rows`] has them, column by column; bundles begin at multiples of six, or after another.
+    pub(super) fn bundle<const M: usize>(&self, row: usize) -> &'a [[f32; M]] {
+        self.bundles[row * self.columns..][..M * self.columns].as_chunks().0
+    }
+
     /// A row's numbers.
     pub(super) fn numbers(&self, row: usize) -> &'a [f32] {
         &self.numbers[row * self.columns..][..self.columns]
     }
+}
+
+/// The first `count` items, after making room for them.
+fn at_least<T: Clone>(items: &mut Vec<T>, zero: T, count: usize) -> &mut [T] {
+    if items.len() < count {
+        items.resize(count, zero);
+    }
+    &mut items[..count]
 }
 
 fn quantize_rows(numbers: &[f32], rows: usize, columns: usize, pool: &Pool, chunks: &mut [Chunk]) {
@@ -134,15 +176,56 @@ fn quantize_rows(numbers: &[f32], rows: usize, columns: usize, pool: &Pool, chun
     });
 }
 
+/// The same operations whatever the instructions, so the same bits.
 fn quantize_row<'a>(numbers: &[f32], chunk: impl Fn(usize) -> &'a mut Chunk) {
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            for (index, numbers) in numbers.chunks(COLUMNS).enumerate() {
-                chunk(index).quantize(numbers);
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2.
+        return unsafe { quantize_row_avx2(numbers, chunk) };
+    }
+    quantize_row_with(numbers, chunk);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn quantize_row_avx2<'a>(numbers: &[f32], chunk: impl Fn(usize) -> &'a mut Chunk) {
+    quantize_row_with(numbers, chunk);
+}
+
+#[inline(always)]
+fn quantize_row_with<'a>(numbers: &[f32], chunk: impl Fn(usize) -> &'a mut Chunk) {
+    for (index, numbers) in numbers.chunks(COLUMNS).enumerate() {
+        chunk(index).quantize(numbers);
+    }
+}
+
+/// Rows of a [bundle](Activations::bundle), of those from `row` on.
+pub(super) fn bundle_rows(rows: usize) -> usize {
+    match rows {
+        6.. => 6,
+        3.. => 3,
+        few => few,
+    }
+}
+
+fn bundle_all(numbers: &[f32], rows: usize, columns: usize, pool: &Pool, bundles: &mut [f32]) {
+    let bundles = Parts::new(bundles);
+    pool.run(rows.div_ceil(6), |task| {
+        let end = rows.min(6 * task + 6);
+        let mut row = 6 * task;
+        while row < end {
+            let count = bundle_rows(end - row);
+            let range = row * columns..(row + count) * columns;
+            // SAFETY: each bundle is of one task.
+            let bundle = unsafe { bundles.part(range.clone()) };
+            for (j, numbers) in numbers[range].chunks(columns.max(1)).enumerate() {
+                for (column, number) in bundle.chunks_exact_mut(count).zip(numbers) {
+                    column[j] = *number;
+                }
             }
-        },
-    );
+            row += count;
+        }
+    });
 }
 
 #[cfg(test)]

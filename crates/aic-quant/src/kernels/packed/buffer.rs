@@ -16,8 +16,8 @@ unsafe impl Send for Buffer {}
 unsafe impl Sync for Buffer {}
 
 impl Buffer {
-    /// Large buffers begin on a huge page, and the system is told that they would rather have those: fewer misses in the
-    /// table of pages when weights stream by.
+    /// Large buffers begin on a huge page, where the system gives those: fewer misses in the table of pages when weights
+    /// stream by.
     const HUGE_PAGE: usize = 2 << 20;
     const PAGE: usize = 4 << 10;
 

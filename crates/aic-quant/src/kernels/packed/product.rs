@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use super::super::{InstructionSet, Parts, Pool};
-use super::activations::{Activations, Chunk};
+use super::activations::{Activations, Space};
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
 use super::layout::ROWS;
@@ -9,6 +9,9 @@ use super::{Packed, scalar};
 
 /// Most rows of the input in a tile. More would share the work of unpacking weights further, fewer stay in the second cache.
 pub(super) const TILE_ROWS: usize = 96;
+
+/// Tiles begin at multiples of this, which is what kernels take rows by.
+const TILE_STEP: usize = 6;
 
 /// Fewest multiply-adds worth a task of their own: some microseconds.
 const TASK_WORK: usize = 200_000;
@@ -26,7 +29,7 @@ pub(crate) struct Product<'a> {
 /// Memory that products use while they are computed, kept from one to the next. Grows to what the largest input needs.
 #[derive(Default)]
 pub(crate) struct Scratch {
-    chunks: Vec<Chunk>,
+    activations: Space,
     tasks: Vec<Task>,
 }
 
@@ -49,8 +52,8 @@ pub(crate) fn multiply(
         assert_eq!(input.len(), tokens * weights.columns(), "input of {tokens} tokens for {weights:?}");
         assert_eq!(output.len(), tokens * weights.rows(), "output of {tokens} tokens for {weights:?}");
     }
-    let coded = products.iter().any(|product| product.weights.dtype().is_quantized());
-    let input = Activations::new(input, tokens, coded, pool, &mut scratch.chunks);
+    let any = |quantized| products.iter().any(|product| product.weights.dtype().is_quantized() == quantized);
+    let input = Activations::new(input, tokens, (any(true), any(false)), pool, &mut scratch.activations);
     plan(&mut scratch.tasks, pool.threads(), tokens, products);
     let products: Vec<_> = products.iter_mut().map(|p| (p.weights, Parts::new(&mut *p.output))).collect();
     pool.run(scratch.tasks.len(), |index| {
@@ -70,7 +73,8 @@ struct Task {
 /// Cuts products into tasks; those that share rows of the input come one after the other.
 fn plan(tasks: &mut Vec<Task>, threads: usize, tokens: usize, products: &[Product<'_>]) {
     tasks.clear();
-    let height = tokens.div_ceil(tokens.div_ceil(TILE_ROWS).max(1)).max(1);
+    let height =
+        tokens.div_ceil(tokens.div_ceil(TILE_ROWS).max(1)).next_multiple_of(TILE_STEP).max(TILE_STEP);
     let size = |product: &Product<'_>| product.weights.rows() * product.weights.columns();
     let work = tokens * products.iter().map(size).sum::<usize>();
     let share = (work / (threads * TASKS_PER_THREAD)).max(TASK_WORK);

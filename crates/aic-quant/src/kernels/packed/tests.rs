@@ -124,8 +124,8 @@ fn as_multiplied(input: &[f32], tokens: usize, dtype: DType) -> Vec<f32> {
     if !dtype.is_quantized() {
         return input.to_vec();
     }
-    let (mut chunks, pool) = (Vec::new(), Pool::new(1).unwrap());
-    let activations = activations::Activations::new(input, tokens, true, &pool, &mut chunks);
+    let (mut space, pool) = (activations::Space::default(), Pool::new(1).unwrap());
+    let activations = activations::Activations::new(input, tokens, (true, false), &pool, &mut space);
     let columns = input.len() / tokens;
     let number = |row: usize, column: usize| {
         let chunk = &activations.chunks(column / COLUMNS, row..row + 1)[0];

@@ -4,17 +4,30 @@
 //! bits (8 × 2 × 15 × 127 = 30480), with 5 bits four, with 6 bits two; codes of less than 8 bits are unsigned here, and what
 //! they are too large by goes into the minimum. Codes of 8 bits have a sign, which is moved to the input, and their products
 //! are widened at once (2 × 128 × 127 = 32512).
+use std::arch::asm;
 use std::arch::x86_64::{
     __m256, __m256i, _mm256_abs_epi8, _mm256_add_epi16, _mm256_add_epi32, _mm256_cvtepi32_ps,
-    _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_set1_epi16,
-    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256, _mm256_sign_epi8,
-    _mm256_storeu_ps,
+    _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_mul_ps,
+    _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256,
+    _mm256_sign_epi8, _mm256_storeu_ps,
 };
 
 use super::super::activations::{self, Chunk};
 use super::super::layout::{Group, ROWS};
 use super::super::product::{TILE_ROWS, Tile};
 use super::unpack::{Unpack, Unpacked, load};
+
+/// Keeps sums in registers between the steps of a loop: the compiler otherwise unrolls it, computes one row after the other,
+/// and runs out of registers for the weights of all steps.
+macro_rules! hold {
+    ($sums:expr) => {
+        for sum in $sums.as_flattened_mut() {
+            // SAFETY: nothing is done.
+            unsafe { asm!("/* {0} */", inout(ymm_reg) * sum, options(nomem, nostack, preserves_flags)) };
+        }
+    };
+}
+pub(super) use hold;
 
 /// Rows of the input multiplied at a time: their sums and the weights just fit the 16 registers.
 const STEP: usize = 3;
@@ -81,8 +94,11 @@ fn add<B: Unpack, const M: usize>(
             let scales = load_numbers(&unpacked.scales[unit * B::PARTS + part]);
             for j in 0..M {
                 for h in 0..2 {
-                    products[j][h] =
-                        _mm256_fmadd_ps(_mm256_cvtepi32_ps(whole[j][h]), scales[h], products[j][h]);
+                    let whole = _mm256_cvtepi32_ps(whole[j][h]);
+                    products[j][h] = match part {
+                        0 => _mm256_mul_ps(whole, scales[h]),
+                        _ => _mm256_fmadd_ps(whole, scales[h], products[j][h]),
+                    };
                 }
             }
             if B::MINIMA {
@@ -132,6 +148,7 @@ fn unsigned<B: Unpack, const M: usize>(
                     narrow[j][h] = _mm256_add_epi16(narrow[j][h], _mm256_maddubs_epi16(weights[h], input));
                 }
             }
+            hold!(narrow);
         }
         for j in 0..M {
             for h in 0..2 {
@@ -158,6 +175,7 @@ fn signed<const M: usize>(codes: &[Group; 8], chunks: &[Chunk; M], unit: usize) 
                 whole[j][h] = _mm256_add_epi32(whole[j][h], _mm256_madd_epi16(narrow, ones));
             }
         }
+        hold!(whole);
     }
     whole
 }

@@ -1,19 +1,22 @@
 //! Plain numbers: six rows of the input at a time, whose sums take twelve of the sixteen registers.
+use std::arch::asm;
 use std::arch::x86_64::{
     _mm256_and_si256, _mm256_castsi256_ps, _mm256_fmadd_ps, _mm256_set1_epi32, _mm256_set1_ps,
     _mm256_setzero_ps, _mm256_slli_epi32,
 };
+use std::ops::Range;
 
+use super::super::activations::bundle_rows;
 use super::super::layout::{Bf16, Block, F16, F32, ROWS};
 use super::super::product::{TILE_ROWS, Tile};
-use super::coded::{load_numbers, store_numbers};
+use super::coded::{hold, load_numbers, store_numbers};
 use super::unpack::{halves, load};
 
-/// Rows of the input multiplied at a time.
-const STEP: usize = 6;
+/// Columns unpacked at a time.
+const COLUMNS: usize = 64;
 
-/// Columns unpacked at a time: 8 kB, a quarter of the first cache.
-const COLUMNS: usize = 128;
+/// Panels multiplied at a time with a few rows of the input, so that no sum waits for the one before; as many streams of memory.
+const PANELS: usize = 4;
 
 /// Plain numbers of any size as 32-bit ones.
 pub(super) trait Widen: Block {
@@ -56,61 +59,92 @@ impl Widen for Bf16 {
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn compute<B: Widen>(tile: &Tile<'_>) {
-    let mut space = [[0.0; ROWS]; COLUMNS];
-    let mut sums = [[0.0; ROWS]; TILE_ROWS];
-    for panel in tile.panels.clone() {
-        let sums = &mut sums[..tile.rows.len()];
-        sums.fill([0.0; ROWS]);
-        for (index, blocks) in tile.weights.panel::<B>(panel).chunks(COLUMNS / B::COLUMNS).enumerate() {
+    let panels = if tile.rows.len() < 3 { PANELS } else { 1 };
+    let mut first = tile.panels.start;
+    while first < tile.panels.end {
+        if panels == PANELS && tile.panels.end - first >= PANELS {
+            compute_panels::<B, PANELS>(tile, first);
+            first += PANELS;
+        } else {
+            compute_panels::<B, 1>(tile, first);
+            first += 1;
+        }
+    }
+}
+
+/// Computes `P` panels from `first` on.
+#[target_feature(enable = "avx2,fma,f16c")]
+fn compute_panels<B: Widen, const P: usize>(tile: &Tile<'_>, first: usize) {
+    let mut spaces = [[[0.0; ROWS]; COLUMNS]; P];
+    let mut sums = [[[0.0; ROWS]; P]; TILE_ROWS];
+    let sums = &mut sums[..tile.rows.len()];
+    let panels: [&[B]; P] = std::array::from_fn(|i| tile.weights.panel(first + i));
+    for start in (0..tile.input.columns()).step_by(COLUMNS) {
+        let end = tile.input.columns().min(start + COLUMNS);
+        let mut weights = [&[][..]; P];
+        for ((weights, space), panel) in weights.iter_mut().zip(&mut spaces).zip(panels) {
             // SAFETY: this function has the instructions.
-            let weights = unsafe { B::widen(blocks, &mut space) };
-            add_rows(tile, index * COLUMNS, weights, sums);
+            *weights = unsafe { B::widen(&panel[start / B::COLUMNS..end.div_ceil(B::COLUMNS)], space) };
         }
-        for (row, sums) in tile.rows.clone().zip(sums) {
-            tile.store(row, panel, sums);
+        add_rows(tile, start..end, weights, sums);
+    }
+    for (row, sums) in tile.rows.clone().zip(sums) {
+        for (i, sums) in sums.iter().enumerate() {
+            tile.store(row, first + i, sums);
         }
     }
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn add_rows(tile: &Tile<'_>, start: usize, weights: &[[f32; ROWS]], sums: &mut [[f32; ROWS]]) {
-    let end = tile.input.columns().min(start + COLUMNS);
-    let rows =
-        |first: usize| move |row: usize| &tile.input.numbers(tile.rows.start + first + row)[start..end];
-    let (steps, rest) = sums.as_chunks_mut::<STEP>();
-    let first_of_rest = steps.len() * STEP;
-    for (i, sums) in steps.iter_mut().enumerate() {
-        add(weights, std::array::from_fn(rows(i * STEP)), sums);
-    }
-    let (pairs, last) = rest.as_chunks_mut::<2>();
-    let first_of_last = first_of_rest + 2 * pairs.len();
-    for (i, sums) in pairs.iter_mut().enumerate() {
-        add(weights, std::array::from_fn(rows(first_of_rest + 2 * i)), sums);
-    }
-    if let [sums] = last {
-        add(weights, std::array::from_fn(rows(first_of_last)), std::array::from_mut(sums));
+fn add_rows<const P: usize>(
+    tile: &Tile<'_>,
+    columns: Range<usize>,
+    weights: [&[[f32; ROWS]]; P],
+    mut sums: &mut [[[f32; ROWS]; P]],
+) {
+    let mut row = tile.rows.start;
+    while !sums.is_empty() {
+        let (bundle, rest) = sums.split_at_mut(bundle_rows(sums.len()));
+        let bundle_end = row + bundle.len();
+        match bundle.len() {
+            6 => add::<6, P>(weights, &tile.input.bundle(row)[columns.clone()], bundle),
+            3 => add::<3, P>(weights, &tile.input.bundle(row)[columns.clone()], bundle),
+            2 => add::<2, P>(weights, &tile.input.bundle(row)[columns.clone()], bundle),
+            _ => add::<1, P>(weights, &tile.input.bundle(row)[columns.clone()], bundle),
+        }
+        (row, sums) = (bundle_end, rest);
     }
 }
 
-/// Adds the products of columns with `M` rows of the input to their sums.
+/// Adds the products of columns of `P` panels with `M` rows of the input to their sums.
 #[target_feature(enable = "avx2,fma,f16c")]
-fn add<const M: usize>(weights: &[[f32; ROWS]], rows: [&[f32]; M], sums: &mut [[f32; ROWS]; M]) {
-    let mut totals = [[_mm256_setzero_ps(); 2]; M];
-    for (total, sums) in totals.iter_mut().zip(&*sums) {
-        *total = load_numbers(sums);
+fn add<const M: usize, const P: usize>(
+    weights: [&[[f32; ROWS]]; P],
+    input: &[[f32; M]],
+    sums: &mut [[[f32; ROWS]; P]],
+) {
+    let mut totals = [[[_mm256_setzero_ps(); 2]; P]; M];
+    for (totals, sums) in totals.iter_mut().zip(&*sums) {
+        for (total, sums) in totals.iter_mut().zip(sums) {
+            *total = load_numbers(sums);
+        }
     }
-    let columns = rows[0].len();
-    let rows = rows.map(|row| &row[..columns]);
-    for (i, weights) in weights[..columns].iter().enumerate() {
-        let weights = load_numbers(weights);
-        for j in 0..M {
-            let input = _mm256_set1_ps(rows[j][i]);
-            for h in 0..2 {
-                totals[j][h] = _mm256_fmadd_ps(weights[h], input, totals[j][h]);
+    let weights = weights.map(|weights| &weights[..input.len()]);
+    for (i, input) in input.iter().enumerate() {
+        for p in 0..P {
+            let weights = load_numbers(&weights[p][i]);
+            for j in 0..M {
+                let input = _mm256_set1_ps(input[j]);
+                for h in 0..2 {
+                    totals[j][p][h] = _mm256_fmadd_ps(weights[h], input, totals[j][p][h]);
+                }
             }
         }
+        hold!(totals.as_flattened_mut());
     }
-    for (sums, total) in sums.iter_mut().zip(totals) {
-        store_numbers(sums, total);
+    for (sums, totals) in sums.iter_mut().zip(totals) {
+        for (sums, total) in sums.iter_mut().zip(totals) {
+            store_numbers(sums, total);
+        }
     }
 }
