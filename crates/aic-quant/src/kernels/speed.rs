@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::{Rng, RngExt, SeedableRng};
 
 use super::{InstructionSet, Packed, Pool, Product, Scratch, multiply};
 use crate::{DType, Result};

@@ -74,11 +74,7 @@ fn codes(numbers: &[f32; 32], scale: f32) -> [i8; 32] {
 
 #[inline(always)]
 fn half_sum(codes: &[i8; 32], start: usize) -> i16 {
-    let mut sum = 0;
-    for i in start..start + 16 {
-        sum += i16::from(codes[i]);
-    }
-    sum
+    codes[start..start + 16].iter().map(|code| i16::from(*code)).sum()
 }
 
 /// The nearest whole number to one of at most 127 in size, ties to even.

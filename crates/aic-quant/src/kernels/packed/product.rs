@@ -104,10 +104,10 @@ pub(super) struct Tile<'a> {
 
 impl Tile<'_> {
     fn compute(&self) {
-        // SAFETY: `Packed::pack` refuses instruction sets that this processor lacks. Those above AVX2 have its instructions.
         match self.weights.instructions {
             InstructionSet::Scalar | InstructionSet::Neon => scalar::compute(self),
             #[cfg(target_arch = "x86_64")]
+            // SAFETY: `Packed::pack` refuses instructions that this processor lacks. Sets above AVX2 have its instructions.
             _ => unsafe { avx2::compute(self) },
             #[cfg(not(target_arch = "x86_64"))]
             _ => scalar::compute(self),

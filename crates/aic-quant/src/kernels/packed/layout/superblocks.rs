@@ -257,7 +257,7 @@ unsafe impl Block for Iq4Xs {
         let high = u16::from_le_bytes(part(source, 2));
         for j in 0..8 {
             let low = source[4 + j / 2] >> (j % 2 * 4) & 15;
-            self.steps[j][row] = (low | (high >> (2 * j) & 3) as u8 * 16) as i8 - 32;
+            self.steps[j][row] = (low | (((high >> (2 * j)) & 3) as u8) << 4) as i8 - 32;
             store_nibbles(&mut self.nibbles[j], row, &from_nibbles(&part(source, 8 + 16 * j)));
         }
     }
