@@ -17,7 +17,8 @@ pub enum Input {
     Release {
         /// The model's name.
         model: String,
-        /// What it took at its peak on top of the model at rest, if somebody measured it.
+        /// The most that all requests to the model took together while this one ran, on top of the model at rest, if somebody
+        /// measured it.
         burst_bytes: Option<u64>,
     },
     /// A request that was not answered yet is no longer wanted.

@@ -101,7 +101,8 @@ impl<L: Loader> Keeper<L> {
         answer.unwrap_or_else(unanswered).map_err(refused)
     }
 
-    /// A request to `model` has ended; at its peak it took `burst_bytes` on top, if that was measured.
+    /// A request to `model` has ended; while it ran all requests to the model took at most `burst_bytes` on top of it
+    /// together, if that was measured.
     pub fn release(&mut self, model: &str, burst_bytes: Option<u64>, now: Duration) {
         self.carry_out(Input::Release { model: model.to_owned(), burst_bytes }, now, None);
     }

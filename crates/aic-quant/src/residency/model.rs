@@ -115,8 +115,8 @@ impl ModelSpec {
         self
     }
 
-    /// Bytes that requests take on top and give back, until their peaks have been seen. Unknown by default, and then nothing
-    /// is set aside for them.
+    /// Bytes that requests together take on top and give back, until the peaks of a hundred have been seen. Unknown by default,
+    /// and then nothing is set aside for them before the first.
     pub fn burst_bytes(mut self, bytes: u64) -> Self {
         self.burst_bytes = Some(bytes);
         self

@@ -3,6 +3,9 @@ use serde::{Deserialize, Serialize};
 /// How many requests' peaks are remembered.
 const REMEMBERED: usize = 256;
 
+/// Requests from which on one in a hundred can be told.
+const ENOUGH: usize = 100;
+
 /// The share of requests whose peak is provided for.
 const SHARE: f64 = 0.99;
 
@@ -25,13 +28,15 @@ impl Peaks {
         }
     }
 
-    /// The peak that 99 % of the requests remembered kept to, by nearest rank; the highest of fewer than a hundred. `None` if
-    /// there were none.
-    pub(super) fn p99(&self) -> Option<u64> {
+    /// The peak that 99 % of the requests remembered kept to, by nearest rank. As long as there are fewer than a hundred it is
+    /// the highest, or what was `expected` if that is higher: a few small requests say nothing about large ones.
+    pub(super) fn p99(&self, expected: u64) -> u64 {
+        if self.peaks.len() < ENOUGH {
+            return self.peaks.iter().copied().fold(expected, u64::max);
+        }
         let mut sorted = self.peaks.clone();
         let rank = (sorted.len() as f64 * SHARE).ceil() as usize;
-        let at = rank.checked_sub(1)?;
-        Some(*sorted.select_nth_unstable(at).1)
+        *sorted.select_nth_unstable(rank - 1).1
     }
 
     /// Whether it could have been made by [`add`](Self::add); one that comes from a file may say anything.
@@ -47,14 +52,14 @@ mod tests {
     #[test]
     fn few_peaks_provide_for_the_highest_and_many_for_all_but_one_in_a_hundred() {
         let mut peaks = Peaks::default();
-        assert_eq!(peaks.p99(), None);
+        assert_eq!([peaks.p99(0), peaks.p99(5)], [0, 5]);
         peaks.add(7);
         peaks.add(3);
-        assert_eq!(peaks.p99(), Some(7));
+        assert_eq!([peaks.p99(5), peaks.p99(9)], [7, 9]);
 
         let mut peaks = Peaks::default();
         (1..=200).rev().for_each(|peak| peaks.add(peak));
-        assert_eq!(peaks.p99(), Some(198));
+        assert_eq!(peaks.p99(1000), 198);
     }
 
     #[test]
@@ -62,7 +67,7 @@ mod tests {
         let mut peaks = Peaks::default();
         peaks.add(1000);
         (0..REMEMBERED as u64).for_each(|_| peaks.add(1));
-        assert_eq!(peaks.p99(), Some(1));
+        assert_eq!(peaks.p99(0), 1);
         assert!(peaks.is_sound());
     }
 }

@@ -112,8 +112,9 @@ impl Residency {
     }
 
     pub(super) fn burst_of(&self, name: &str) -> u64 {
-        let expected = || self.slots[name].spec.burst_bytes;
-        self.experience.burst_p99(name).or_else(expected).unwrap_or(0)
+        // What is not known cannot be provided for.
+        let expected = self.slots[name].spec.burst_bytes.unwrap_or(0);
+        self.experience.burst_p99(name, expected)
     }
 
     pub(super) fn slot(&mut self, name: &str) -> &mut super::Slot {

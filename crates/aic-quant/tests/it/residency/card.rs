@@ -200,6 +200,8 @@ fn plan_for_a_card_at_96_percent_is_explained() {
 /// One request on its way.
 struct Request {
     model: &'static str,
+    bytes: u64,
+    /// The most that all requests to the model took together while it ran.
     peak: u64,
     ends: u64,
 }
@@ -208,9 +210,6 @@ struct Request {
 #[derive(Debug, Default)]
 struct Afternoon {
     highest: f64,
-    /// The most seconds on end above the limit, and the account then.
-    longest_above: u64,
-    account: String,
     answered: u32,
     refused: u32,
 }
@@ -221,7 +220,6 @@ fn afternoon(keeper: &mut Keeper<Card>, card: &Card, seed: u64) -> Afternoon {
     let mut requests: Vec<Request> = Vec::new();
     let mut afternoon = Afternoon::default();
     let mut burst_until = 0;
-    let mut below_until = 0;
     card.lock().desktop = 400 * MIB;
     for second in 13 * 3600..16 * 3600_u64 {
         let now = Duration::from_secs(second);
@@ -230,16 +228,10 @@ fn afternoon(keeper: &mut Keeper<Card>, card: &Card, seed: u64) -> Afternoon {
         }
         keeper.tick(now);
         afternoon.highest = afternoon.highest.max(card.share());
-        if card.share() <= 0.85 {
-            below_until = second;
-        } else if second - below_until > afternoon.longest_above {
-            afternoon.longest_above = second - below_until;
-            afternoon.account = keeper.residency().ledger().now(GPU).to_string();
-        }
         let (ended, running) = requests.into_iter().partition(|request| request.ends <= second);
         requests = running;
         for request in ended {
-            *card.lock().bursts.get_mut(request.model).unwrap() -= request.peak;
+            *card.lock().bursts.get_mut(request.model).unwrap() -= request.bytes;
             keeper.release(request.model, Some(request.peak), now);
         }
         if random.random_bool(1.0 / 600.0) {
@@ -251,7 +243,7 @@ fn afternoon(keeper: &mut Keeper<Card>, card: &Card, seed: u64) -> Afternoon {
         {
             // A model's requests share what it provides for bursts.
             let running: u64 =
-                requests.iter().filter(|request| request.model == model).map(|one| one.peak).sum();
+                requests.iter().filter(|request| request.model == model).map(|one| one.bytes).sum();
             if !random.random_bool(chance) || running + 10 * MIB > most * MIB {
                 continue;
             }
@@ -259,9 +251,12 @@ fn afternoon(keeper: &mut Keeper<Card>, card: &Card, seed: u64) -> Afternoon {
                 afternoon.refused += 1;
                 continue;
             }
-            let peak = random.random_range(MIB..=(most * MIB - running).min(most * MIB / 3));
-            *card.lock().bursts.entry(model.to_owned()).or_default() += peak;
-            requests.push(Request { model, peak, ends: second + random.random_range(1..6) });
+            let bytes = random.random_range(MIB..=(most * MIB - running).min(most * MIB / 3));
+            let peak = running + bytes;
+            card.lock().bursts.insert(model.to_owned(), peak);
+            requests.push(Request { model, bytes, peak, ends: second + random.random_range(1..6) });
+            let same = requests.iter_mut().filter(|request| request.model == model);
+            same.for_each(|request| request.peak = request.peak.max(peak));
             afternoon.answered += 1;
             afternoon.highest = afternoon.highest.max(card.share());
         }
@@ -276,7 +271,7 @@ fn keeper(card: &Card) -> Keeper<Card> {
 }
 
 #[test]
-fn planned_card_stays_under_85_percent_through_bursts_and_loads_nothing_twice() {
+fn planned_card_stays_under_85_percent_through_bursts_and_hardly_reloads() {
     for seed in 0..3 {
         let card = Card::default();
         let mut keeper = keeper(&card);
@@ -288,23 +283,23 @@ fn planned_card_stays_under_85_percent_through_bursts_and_loads_nothing_twice() 
         println!("{afternoon:?}, {} loads", card.lock().loads);
         assert!(afternoon.highest <= 0.85, "{afternoon:?}");
         assert!(afternoon.answered > 1000 && afternoon.refused == 0, "{afternoon:?}");
-        assert_eq!(card.lock().loads, 4, "{:#?}", card.lock().moves);
+        // Each once, and seldom one again that gave way to the desktop.
+        let loads = card.lock().loads;
+        assert!((4..=8).contains(&loads), "{loads}: {:#?}", card.lock().moves);
         let learned = keeper.residency().experience().corrections();
         assert_eq!(learned.len(), 4);
         assert!(learned.iter().all(|correction| (correction.factor - 1.04).abs() < 0.01), "{learned:?}");
     }
 }
 
-/// Everything takes its turn on the card. When the desktop grows by half a gigabyte at once while all models there are in use,
-/// nobody can give way before their requests have ended, seconds later; nothing but that may pass the limit.
 #[test]
-fn card_without_a_plan_settles_under_85_percent_within_seconds() {
+fn card_without_a_plan_stays_under_85_percent_too() {
     for seed in 0..3 {
         let card = Card::default();
         let mut keeper = keeper(&card);
         let afternoon = afternoon(&mut keeper, &card, seed);
         println!("{afternoon:?}, {} loads", card.lock().loads);
-        assert!(afternoon.highest <= 0.90 && afternoon.longest_above <= 10, "{afternoon:?}");
+        assert!(afternoon.highest <= 0.85, "{afternoon:?}");
         assert!(afternoon.answered > 1000 && afternoon.refused == 0, "{afternoon:?}");
     }
 }
