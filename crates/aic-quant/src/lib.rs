@@ -14,6 +14,9 @@
 //!
 //! What runs models needs the feature `engine`, which is on by default; `candle` (models on GPUs, and [`distill`]), `onnx` and
 //! `compress` are features of their own.
+//! - [`onnx`] makes ONNX models smaller, and runs them: any model, translation, speech, embeddings.
+//! What runs models needs the feature `engine`, which is on by default; `onnx` (with `onnxruntime`) and `compress` are
+//! features of their own.
 //!
 //! ```no_run
 //! # #[cfg(feature = "engine")]
@@ -122,8 +125,7 @@ pub use inspect::{Inspection, ModelFile, Quantization, TokenizerSummary, TypeUse
 pub use kernels::{CacheType, InstructionSet, KernelSpeed, kernel_speed};
 pub use memory::{DeviceMemory, Memory, SystemMemory, fits};
 #[cfg(feature = "engine")]
-pub use mix::mean_kl;
-pub use mix::{Budget, Front, FrontPoint, Mix, Mixed};
+pub use mix::{Budget, Front, FrontPoint, Mix, Mixed, mean_kl};
 pub use open::open;
 pub use progress::Progress;
 pub use quantize::{Quantizer, Report, Substitution, TensorReport, TypeShare};

@@ -118,3 +118,8 @@ mod cache_tour {}
 #[cfg(all(doctest, feature = "full"))]
 #[doc = include_str!("../../../docs/quantization.md")]
 mod quantization_tour {}
+
+/// The tour in docs/inference-onnx.md: its program is compiled.
+#[cfg(all(doctest, feature = "full", feature = "onnx"))]
+#[doc = include_str!("../../../docs/inference-onnx.md")]
+mod onnx_tour {}

@@ -310,6 +310,27 @@ fn count(graph: &GraphProto, names: &mut HashSet<String>, readers: &mut HashMap<
     }
 }
 
+/// The model with the data that lies beside the file `path` moved into it.
+pub(super) fn with_data_inside(model: &ModelProto, path: &Path) -> Result<ModelProto> {
+    let mut model = model.clone();
+    let mut data = DataFiles::beside(path)?;
+    for_each_tensor(&mut model, &mut |tensor| {
+        if !tensor.is_external() {
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        data.copy(tensor, |slab| {
+            bytes.extend_from_slice(slab);
+            Ok(())
+        })?;
+        tensor.raw_data = Some(bytes);
+        tensor.external_data.clear();
+        tensor.data_location = None;
+        Ok(())
+    })?;
+    Ok(model)
+}
+
 /// Visits every tensor of a model, wherever it hides.
 fn for_each_tensor(
     model: &mut ModelProto,

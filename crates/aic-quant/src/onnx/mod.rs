@@ -1,19 +1,29 @@
-//! ONNX models: making them smaller, and running them through the ONNX Runtime library.
+//! ONNX models: making them smaller, and running them.
 //!
-//! [`quantize`] rewrites a model file by a [`Scheme`]; it needs no other program. [`Session`] runs a model through the
-//! library, which is looked for when the first session is opened: nothing is linked or downloaded at build time. The library
-//! is the one given, else the one `ORT_DYLIB_PATH` names, else the system's `libonnxruntime`; version 1.17 or newer. It is
-//! loaded once for the process: later sessions use the same.
+//! [`quantize`] rewrites a model file by a [`Scheme`]; it needs no other program. [`Session`] runs any model, numbers in, numbers
+//! out; [`Embedder`], [`Translator`] and [`Transcriber`] run folders as Hugging Face's `optimum` exports them, text or sound in, text out.
+//!
+//! Two runtimes do the work, behind the same types: rten, which is built in, and with the feature `onnxruntime` the real ONNX
+//! Runtime library, which is looked for when the first session is opened: nothing is linked or downloaded at build time. See
+//! [`Runtime`] for which is taken.
 mod draft;
+mod embedder;
 mod external;
 mod file;
+mod folder;
+mod generate;
 mod message;
 mod opset;
 mod output;
 mod proto;
 mod quantize;
+mod runtime;
 mod schema;
-mod session;
+mod transcriber;
+mod translator;
 
+pub use embedder::{Embedder, Pooling};
 pub use quantize::{Calibration, Left, Options, QuantizedWeight, Report, Scheme, WeightRange, quantize};
-pub use session::{Session, Tensor, Values};
+pub use runtime::{Input, Runtime, Session, SessionOptions, Tensor, Values};
+pub use transcriber::{Segment, TranscribeOptions, Transcriber, Transcript};
+pub use translator::{TranslateOptions, Translation, Translator};

@@ -1,10 +1,9 @@
 //! The ranges that a model's values have on samples.
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::onnx::draft::Draft;
-use crate::onnx::session::Session;
-use crate::onnx::{Tensor, Values};
+use crate::onnx::{SessionOptions, Tensor, Values};
 use crate::{Error, Result};
 
 /// Steps that a histogram divides its range into, on either side of zero.
@@ -12,13 +11,13 @@ const BINS: usize = 2048;
 
 /// Samples of a model's inputs, from which [`StaticInt8`](super::Scheme::StaticInt8) learns the ranges of its values.
 ///
-/// A few dozen that are like those to come are enough. The model runs once for each, through ONNX Runtime.
+/// A few dozen that are like those to come are enough. The model runs once for each.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct Calibration {
     samples: Vec<Vec<Tensor>>,
     percentile: f64,
-    library: Option<PathBuf>,
+    options: SessionOptions,
 }
 
 /// The least and the greatest value met, zero included.
@@ -31,7 +30,7 @@ pub(super) struct Range {
 impl Calibration {
     /// Each sample has all inputs of the model.
     pub fn new(samples: Vec<Vec<Tensor>>) -> Self {
-        Self { samples, percentile: 100.0, library: None }
+        Self { samples, percentile: 100.0, options: SessionOptions::new() }
     }
 
     /// The part of each value's numbers, in percent, that its range holds; the rest, half of it on either side, is cut off.
@@ -43,11 +42,9 @@ impl Calibration {
         self
     }
 
-    /// The ONNX Runtime library, as in [`Session::open`](crate::onnx::Session::open).
-    ///
-    /// Defaults to looking for it.
-    pub fn library(mut self, library: impl Into<PathBuf>) -> Self {
-        self.library = Some(library.into());
+    /// How the model is run. Defaults to [`SessionOptions::new`].
+    pub fn session(mut self, options: SessionOptions) -> Self {
+        self.options = options;
         self
     }
 
@@ -65,11 +62,11 @@ impl Calibration {
             names.iter().cloned().partition(|name| inputs.contains(&name.as_str()));
         let mut histograms: HashMap<&str, Histogram> =
             names.iter().map(|name| (name.as_str(), Histogram::default())).collect();
-        let session = Session::of_draft(&draft.with_outputs(&made), input, self.library.as_deref())?;
+        let session = self.options.of_draft(&draft.with_outputs(&made), input)?;
         for sample in &self.samples {
             let known = sample.iter().filter(|tensor| given.contains(&tensor.name));
             known.cloned().try_for_each(|tensor| add(&mut histograms, tensor))?;
-            session.run(sample.clone())?.into_iter().try_for_each(|tensor| add(&mut histograms, tensor))?;
+            session.run(sample)?.into_iter().try_for_each(|tensor| add(&mut histograms, tensor))?;
         }
         let range =
             |(name, histogram): (&str, Histogram)| (name.to_owned(), histogram.range(self.percentile));

@@ -3,7 +3,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use aic_quant::onnx::{Options, Report, Scheme, Session, Tensor, quantize};
+use aic_quant::onnx::{Options, Report, Runtime, Scheme, Session, SessionOptions, Tensor, quantize};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
@@ -12,11 +12,25 @@ use crate::environment;
 
 /// The runtime library. It is loaded once for the process, so what happens without one is tried here, before that.
 pub(super) static LIBRARY: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
-    let missing = Session::from_bytes(b"", Some(Path::new("/nowhere/libonnxruntime.so"))).unwrap_err();
-    assert!(missing.to_string().contains("/nowhere/libonnxruntime.so"), "{missing}");
-    assert!(missing.to_string().contains("ORT_DYLIB_PATH"), "{missing}");
+    for runtime in [Runtime::Onnxruntime, Runtime::Auto] {
+        let options = Session::options().runtime(runtime).library("/nowhere/libonnxruntime.so");
+        let missing = options.from_bytes(b"").unwrap_err();
+        assert!(missing.to_string().contains("/nowhere/libonnxruntime.so"), "{missing}");
+        assert!(missing.to_string().contains("ORT_DYLIB_PATH"), "{missing}");
+    }
     environment::or_skip("AIC_TEST_ONNXRUNTIME_LIB").map(PathBuf::from)
 });
+
+/// How models run on the library; `None` without it.
+pub(super) fn onnxruntime() -> Option<SessionOptions> {
+    LIBRARY.as_ref().map(|library| Session::options().runtime(Runtime::Onnxruntime).library(library))
+}
+
+/// How models run on each runtime there is.
+pub(super) fn runtimes() -> Vec<SessionOptions> {
+    let embedded = Session::options().runtime(Runtime::Embedded).threads(1);
+    [embedded].into_iter().chain(onnxruntime().map(|options| options.threads(1))).collect()
+}
 
 pub(super) struct Model {
     folder: TempDir,
@@ -94,14 +108,14 @@ impl Model {
 
     /// Quantizes the model and returns the relative root mean square error of its first output, the worst of a few runs.
     pub(super) fn error(&self, scheme: &Scheme, options: &Options) -> Option<(f64, Report)> {
-        let library = LIBRARY.as_deref()?;
+        let options = onnxruntime()?;
         let report = self.quantize(scheme, options).unwrap();
-        let sessions = [self.path(), self.output()].map(|path| Session::open(path, Some(library)).unwrap());
+        let sessions = [self.path(), self.output()].map(|path| options.open(path).unwrap());
         assert_eq!(sessions[0].inputs(), sessions[1].inputs());
         assert_eq!(sessions[0].outputs(), sessions[1].outputs());
         let error = |seed| {
             let [before, after] =
-                sessions.each_ref().map(|session| session.run(self.inputs(seed)).unwrap().remove(0));
+                sessions.each_ref().map(|session| session.run(&self.inputs(seed)).unwrap().remove(0));
             assert_eq!(before.shape, after.shape);
             relative(before.values.floats().unwrap(), after.values.floats().unwrap())
         };

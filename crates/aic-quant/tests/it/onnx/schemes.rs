@@ -1,8 +1,8 @@
 use std::fs;
 
-use aic_quant::onnx::{Calibration, Options, Report, Scheme, Session, Tensor, Values, WeightRange};
+use aic_quant::onnx::{Calibration, Options, Report, Scheme, Tensor, Values, WeightRange};
 
-use super::model::{LIBRARY, Model, relative};
+use super::model::{Model, onnxruntime, relative};
 
 fn check(model: &Model, scheme: &Scheme, options: &Options, limit: f64) -> Option<Report> {
     let (error, report) = model.error(scheme, options)?;
@@ -13,7 +13,7 @@ fn check(model: &Model, scheme: &Scheme, options: &Options, limit: f64) -> Optio
 
 fn calibration(model: &Model) -> Calibration {
     let samples = (0..16).map(|seed| model.inputs(seed)).collect();
-    LIBRARY.iter().fold(Calibration::new(samples), Calibration::library)
+    onnxruntime().into_iter().fold(Calibration::new(samples), Calibration::session)
 }
 
 fn counted(model: &Model, text: &str) -> usize {
@@ -114,14 +114,14 @@ fn float16_answers_as_before_and_halves_the_model() {
 
 #[test]
 fn float16_inputs_and_outputs_are_halves_where_asked_for() {
-    let Some(library) = LIBRARY.as_deref() else { return };
+    let Some(options) = onnxruntime() else { return };
     let model = Model::mlp();
-    let before = Session::open(model.path(), Some(library)).unwrap().run(model.inputs(0)).unwrap();
+    let before = options.open(model.path()).unwrap().run(&model.inputs(0)).unwrap();
 
     model.quantize(&Scheme::Float16, &Options::default().keep_io_types(false)).unwrap();
 
     assert_eq!(counted(&model, "Cast"), 0);
-    let after = Session::open(model.output(), Some(library)).unwrap().run(model.inputs(0)).unwrap();
+    let after = options.open(model.output()).unwrap().run(&model.inputs(0)).unwrap();
     assert!(relative(before[0].values.floats().unwrap(), after[0].values.floats().unwrap()) < 0.002);
 }
 
@@ -152,9 +152,9 @@ fn axes_of_an_old_operator_set_become_inputs_on_the_way_to_a_newer() {
     let model = Model::norm();
     // Enough that few numbers of later inputs are beyond all that were met, which softmax would make much of.
     let samples = (0..64).map(|seed| model.inputs(seed)).collect();
-    let Some(library) = LIBRARY.as_ref() else { return };
+    let Some(options) = onnxruntime() else { return };
 
-    let scheme = Scheme::StaticInt8(Calibration::new(samples).library(library));
+    let scheme = Scheme::StaticInt8(Calibration::new(samples).session(options));
 
     check(&model, &scheme, &Options::default(), 0.2);
     assert!(counted(&model, "axes") > 0);
@@ -202,9 +202,9 @@ fn external_data_is_written_beside_the_output_under_a_name_of_its_content() {
 
 #[test]
 fn model_may_be_replaced_by_its_smaller_self() {
-    let Some(library) = LIBRARY.as_deref() else { return };
+    let Some(options) = onnxruntime() else { return };
     let model = Model::attention();
-    let run = || Session::open(model.path(), Some(library)).unwrap().run(model.inputs(1)).unwrap().remove(0);
+    let run = || options.open(model.path()).unwrap().run(&model.inputs(1)).unwrap().remove(0);
     let before = run();
 
     aic_quant::onnx::quantize(model.path(), model.path(), &Scheme::DynamicInt8, &Options::default(), |_| {})
