@@ -125,7 +125,8 @@ pub use inspect::{Inspection, ModelFile, Quantization, TokenizerSummary, TypeUse
 pub use kernels::{CacheType, InstructionSet, KernelSpeed, kernel_speed};
 pub use memory::{DeviceMemory, Memory, SystemMemory, fits};
 #[cfg(feature = "engine")]
-pub use mix::{Budget, Front, FrontPoint, Mix, Mixed, mean_kl};
+pub use mix::mean_kl;
+pub use mix::{Budget, Front, FrontPoint, Mix, Mixed};
 pub use open::open;
 pub use progress::Progress;
 pub use quantize::{Quantizer, Report, Substitution, TensorReport, TypeShare};

@@ -10,8 +10,8 @@ mod instructions;
 mod packed;
 mod parts;
 mod pool;
-mod vectors;
 mod speed;
+mod vectors;
 
 pub use attention::CacheType;
 pub(crate) use attention::{AttentionOptions, KvStore, LayerShape, PAGE, Span, attend, attend_all};
@@ -19,5 +19,5 @@ pub use instructions::InstructionSet;
 pub(crate) use packed::{Packed, Product, Scratch, multiply};
 pub(crate) use parts::Parts;
 pub(crate) use pool::Pool;
-pub(crate) use vectors::{Angles, Pairs, Vectors};
 pub use speed::{KernelSpeed, kernel_speed};
+pub(crate) use vectors::{Angles, Pairs, Vectors};

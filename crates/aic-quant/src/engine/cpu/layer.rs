@@ -195,12 +195,7 @@ impl Attention {
     }
 
     fn options(&self) -> AttentionOptions {
-        AttentionOptions {
-            heads: self.heads,
-            scale: self.scale,
-            softcap: self.softcap,
-            window: self.window,
-        }
+        AttentionOptions { heads: self.heads, scale: self.scale, softcap: self.softcap, window: self.window }
     }
 }
 

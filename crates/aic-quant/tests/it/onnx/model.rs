@@ -108,9 +108,9 @@ impl Model {
 
     /// Quantizes the model and returns the relative root mean square error of its first output, the worst of a few runs.
     pub(super) fn error(&self, scheme: &Scheme, options: &Options) -> Option<(f64, Report)> {
-        let options = onnxruntime()?;
+        let runtime = onnxruntime()?;
         let report = self.quantize(scheme, options).unwrap();
-        let sessions = [self.path(), self.output()].map(|path| options.open(path).unwrap());
+        let sessions = [self.path(), self.output()].map(|path| runtime.open(path).unwrap());
         assert_eq!(sessions[0].inputs(), sessions[1].inputs());
         assert_eq!(sessions[0].outputs(), sessions[1].outputs());
         let error = |seed| {
