@@ -3,8 +3,8 @@ use std::ops::Range;
 use super::plan::{self, Sight, Span, Task};
 use super::scratch::Scratch;
 use super::softmax::{self, Seen};
-use super::source::{Passing, Source, Stored};
-use super::{KvStore, LayerShape, PAGE, product};
+use super::source::{Passing, Place, Shares, Source, Stored};
+use super::{KvStore, LayerShape, PAGE};
 use crate::kernels::Parts;
 use crate::kernels::vectors::{LANES, Vectors};
 
@@ -62,7 +62,8 @@ pub(crate) fn attend_all(
 ) {
     let rows = keys.len() / (shape.kv_heads * shape.key_size);
     let spans = [Span { first_row: 0, rows, start: 0, pages: &[] }];
-    Attention::new(vectors, Passing { shape, keys, values }, &spans, Sight::All, queries, options).run(out);
+    let source = Passing { shape, keys, values, instructions: vectors.instructions() };
+    Attention::new(vectors, source, &spans, Sight::All, queries, options).run(out);
 }
 
 struct Attention<'a, S> {
@@ -131,37 +132,23 @@ impl<'a, S: Source> Attention<'a, S> {
 
     /// Goes over the pages of `task`; leaves the mixed values and what its rows have seen in `scratch`.
     fn look(&self, task: &Task, scratch: &mut Scratch) {
-        let instructions = self.vectors.instructions();
         let (span, rows) = (&self.spans[task.span], task.tokens.len() * self.group);
         self.take_queries(task, scratch.queries.room(rows * self.shape.key_size));
         scratch.mixed.room(rows * self.stride).fill(0.0);
         scratch.seen.clear();
         scratch.seen.resize(rows, Seen::NOTHING);
-        for page in task.positions.start / PAGE..task.positions.end.div_ceil(PAGE) {
-            let count = (task.positions.end - page * PAGE).min(PAGE);
-            let tile = scratch.tile.room(PAGE * self.shape.key_size);
-            self.source.keys(span, page, task.head, tile);
-            let scores = scratch.scores.room(rows * PAGE);
-            product::scores(
-                instructions,
-                scratch.queries.room(rows * self.shape.key_size),
-                tile,
-                self.shape.key_size,
-                scores,
-            );
+        let pages = task.positions.start / PAGE..task.positions.end.div_ceil(PAGE);
+        for page in pages.clone() {
+            let place = Place { span, head: task.head, page, next: (page + 1).min(pages.end - 1) };
+            let (queries, scores) =
+                (scratch.queries.room(rows * self.shape.key_size), scratch.scores.room(rows * PAGE));
+            self.source.scores(place, queries, scratch.tile.room(PAGE * self.shape.key_size), scores);
             let fade = scratch.fade.room(rows);
             self.soften(task, page, scores, &mut scratch.seen, fade);
+            let count = (task.positions.end - page * PAGE).min(PAGE);
+            let shares = Shares { shares: scores, count, fade, stride: self.stride };
             let tile = scratch.tile.room(PAGE * self.stride);
-            self.source.values(span, page, task.head, count, tile, self.stride);
-            product::mix(
-                instructions,
-                scores,
-                tile,
-                count,
-                fade,
-                self.stride,
-                scratch.mixed.room(rows * self.stride),
-            );
+            self.source.mix(place, shares, tile, scratch.mixed.room(rows * self.stride));
         }
     }
 

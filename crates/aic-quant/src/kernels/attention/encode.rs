@@ -13,25 +13,25 @@ const LIMIT: f32 = 65504.0;
 /// Puts the key of one head, `row`, into `part` as its position `at`.
 #[inline(always)]
 pub(super) fn key(kind: CacheType, row: &[f32], at: usize, part: &mut [u8]) {
-    let place = Place { codes: at, scales: at, step: PAGE };
+    let place = Place { at, first: at, step: PAGE };
     place.put(kind, row, part);
 }
 
 /// Puts the value of one head, `row`, into `part` as its position `at`.
 #[inline(always)]
 pub(super) fn value(kind: CacheType, row: &[f32], at: usize, part: &mut [u8]) {
-    let place = Place { codes: at * kind.codes(row.len()), scales: at * (row.len() / BLOCK), step: 1 };
+    let place = Place { at, first: at * kind.codes(row.len()), step: 1 };
     place.put(kind, row, part);
 }
 
 /// Where a row goes.
 #[derive(Clone, Copy)]
 struct Place {
+    /// Its position in the page.
+    at: usize,
     /// The first of its codes, counted in codes, or in bytes where codes share one.
-    codes: usize,
-    /// The first of its scales, counted in scales.
-    scales: usize,
-    /// From one code or scale to the next.
+    first: usize,
+    /// From one code to the next.
     step: usize,
 }
 
@@ -41,7 +41,7 @@ impl Place {
         let (codes, scales) = tile::split_mut(kind, part, row.len());
         let (blocks, rest) = row.as_chunks::<BLOCK>();
         for (index, block) in blocks.iter().enumerate() {
-            let first = self.codes + index * kind.codes(BLOCK) * self.step;
+            let first = self.first + index * kind.codes(BLOCK) * self.step;
             let scale = match kind {
                 CacheType::F16 => {
                     self.spread(&halves(block), first, codes.as_chunks_mut().0);
@@ -50,12 +50,12 @@ impl Place {
                 CacheType::Q8_0 => self.spread_block(bytes(block), first, codes),
                 CacheType::Q4_0 => self.spread_block(nibbles(block), first, codes),
             };
-            scales[self.scales + index * self.step] = scale;
+            scales[index * PAGE + self.at] = scale;
         }
         if kind == CacheType::F16 {
             let mut last = [0.0; BLOCK];
             last[..rest.len()].copy_from_slice(rest);
-            let first = self.codes + blocks.len() * BLOCK * self.step;
+            let first = self.first + blocks.len() * BLOCK * self.step;
             self.spread(&halves(&last)[..rest.len()], first, codes.as_chunks_mut().0);
         }
     }

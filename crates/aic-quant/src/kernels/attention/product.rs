@@ -1,5 +1,6 @@
 //! The two matrix products of attention, each over one page.
 use super::PAGE;
+use super::source::Shares;
 #[cfg(target_arch = "x86_64")]
 use super::x86;
 use crate::kernels::InstructionSet;
@@ -18,7 +19,7 @@ pub(super) fn scores(
     #[cfg(target_arch = "x86_64")]
     if has_avx2(instructions) {
         // SAFETY: the processor has these instructions.
-        return unsafe { x86::scores(queries, keys, size, scores) };
+        return unsafe { x86::product::scores(queries, keys, size, scores) };
     }
     let _ = instructions;
     for (query, out) in queries.chunks_exact(size).zip(scores.as_chunks_mut::<PAGE>().0) {
@@ -31,23 +32,15 @@ pub(super) fn scores(
     }
 }
 
-/// `mixed[row] = mixed[row] · fade[row] + shares[row] · values`; `mixed` is `[rows, stride]`, `shares` `[rows, 32]`, of which
-/// the first `count` are used, and `values` `[count, stride]`.
-pub(super) fn mix(
-    instructions: InstructionSet,
-    shares: &[f32],
-    values: &[f32],
-    count: usize,
-    fade: &[f32],
-    stride: usize,
-    mixed: &mut [f32],
-) {
+/// `mixed[row] = mixed[row] · fade[row] + shares[row] · values`; `mixed` is `[rows, stride]`, `values` `[count, stride]`.
+pub(super) fn mix(instructions: InstructionSet, shares: Shares<'_>, values: &[f32], mixed: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     if has_avx2(instructions) {
         // SAFETY: the processor has these instructions.
-        return unsafe { x86::mix(shares, values, count, fade, stride, mixed) };
+        return unsafe { x86::product::mix(shares, values, mixed) };
     }
     let _ = instructions;
+    let Shares { shares, count, fade, stride } = shares;
     let rows = shares.as_chunks::<PAGE>().0.iter().zip(fade).zip(mixed.chunks_exact_mut(stride));
     for ((shares, fade), mixed) in rows {
         mixed.iter_mut().for_each(|x| *x *= fade);

@@ -36,7 +36,7 @@ pub(super) fn shares(
     #[cfg(target_arch = "x86_64")]
     if has_avx2(instructions) {
         // SAFETY: the processor has these instructions.
-        return unsafe { x86::shares(scores, visible, softcap, seen) };
+        return unsafe { x86::softmax::shares(scores, visible, softcap, seen) };
     }
     let _ = instructions;
     if let Some(cap) = softcap {

@@ -35,7 +35,7 @@ pub(crate) struct LayerShape {
 ///   ever summed across a vector;
 /// - values lie as they come, `[32, value_size]`, since they are summed over positions;
 /// - in the types with blocks of 32 numbers, which never cross a head or a position, the codes come first in that order, then
-///   the scales, `[key_size / 32, 32]` and `[32, value_size / 32]`. Of 4-bit codes, two neighbours along the head share a
+///   the scales with the positions side by side, `[size / 32, 32]`. Of 4-bit codes, two neighbours along the head share a
 ///   byte, the first in its lower half.
 pub(crate) struct KvStore {
     memory: MmapMut,

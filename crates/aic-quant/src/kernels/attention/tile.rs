@@ -24,7 +24,7 @@ pub(super) fn keys(
     #[cfg(target_arch = "x86_64")]
     if has_avx2(instructions) {
         // SAFETY: the processor has these instructions.
-        return unsafe { x86::keys(kind, part, size, tile) };
+        return unsafe { x86::tile::keys(kind, part, size, tile) };
     }
     let _ = instructions;
     let (codes, scales) = split(kind, part, size);
@@ -53,14 +53,13 @@ pub(super) fn values(
     #[cfg(target_arch = "x86_64")]
     if has_avx2(instructions) {
         // SAFETY: the processor has these instructions.
-        return unsafe { x86::values(kind, part, size, count, tile, stride) };
+        return unsafe { x86::tile::values(kind, part, size, count, tile, stride) };
     }
     let _ = instructions;
     let (codes, scales) = split(kind, part, size);
     for position in 0..count {
         for (number, out) in tile[position * stride..][..size].iter_mut().enumerate() {
-            let (at, scale) =
-                (position * size + number, || scales[position * (size / BLOCK) + number / BLOCK]);
+            let (at, scale) = (position * size + number, || scales[number / BLOCK * PAGE + position]);
             *out = match kind {
                 CacheType::F16 => half(codes.as_chunks().0[at]),
                 CacheType::Q8_0 => f32::from(codes[at] as i8) * half(scale()),

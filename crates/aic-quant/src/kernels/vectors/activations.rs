@@ -1,4 +1,5 @@
 use super::functions::{self, exp};
+use super::norms::sum;
 use super::{LANES, Vectors, vectorize};
 use crate::kernels::Parts;
 
@@ -59,7 +60,7 @@ impl Vectors<'_> {
         self.map(
             numbers,
             #[inline(always)]
-            |x, _| x * factor,
+            move |x, _| x * factor,
         );
     }
 
@@ -68,7 +69,7 @@ impl Vectors<'_> {
         self.map(
             numbers,
             #[inline(always)]
-            |x, fused| cap * functions::tanh(x / cap, fused),
+            move |x, fused| cap * functions::tanh(x / cap, fused),
         );
     }
 
@@ -91,7 +92,7 @@ impl Vectors<'_> {
 
     /// Calls `function` with each number, and whether products and sums are fused.
     #[inline(always)]
-    fn map(&self, numbers: &mut [f32], function: impl Fn(f32, bool) -> f32 + Sync) {
+    fn map(&self, numbers: &mut [f32], function: impl Fn(f32, bool) -> f32 + Copy + Sync) {
         let (count, length) = (numbers.len().div_ceil(CHUNK), numbers.len());
         let parts = Parts::new(numbers);
         self.by_rows(count, CHUNK, |range| {
@@ -101,8 +102,10 @@ impl Vectors<'_> {
                 self.instructions,
                 #[inline(always)]
                 |fused| {
+                    // A copy in here shows the compiler that nothing in the function changes with the numbers.
+                    let own = function;
                     for x in numbers {
-                        *x = function(*x, fused);
+                        *x = own(*x, fused);
                     }
                 },
             );
@@ -111,7 +114,12 @@ impl Vectors<'_> {
 
     /// Puts what `function` makes of each number and its partner in its place.
     #[inline(always)]
-    fn zip(&self, numbers: &mut [f32], others: &[f32], function: impl Fn(f32, f32, bool) -> f32 + Sync) {
+    fn zip(
+        &self,
+        numbers: &mut [f32],
+        others: &[f32],
+        function: impl Fn(f32, f32, bool) -> f32 + Copy + Sync,
+    ) {
         assert_eq!(numbers.len(), others.len(), "there are not as many numbers on both sides");
         let (count, length) = (numbers.len().div_ceil(CHUNK), numbers.len());
         let parts = Parts::new(numbers);
@@ -134,24 +142,24 @@ impl Vectors<'_> {
 
 #[inline(always)]
 fn softmax(row: &mut [f32], fused: bool) {
-    let mut largest = f32::NEG_INFINITY;
-    for x in row.iter() {
-        largest = if *x > largest { *x } else { largest };
-    }
-    let mut sums = [0.0; LANES];
-    let (chunks, rest) = row.as_chunks_mut::<LANES>();
-    for lanes in chunks {
-        for i in 0..LANES {
-            lanes[i] = exp(lanes[i] - largest, fused);
-            sums[i] += lanes[i];
-        }
-    }
-    for (x, sum) in rest.iter_mut().zip(&mut sums) {
+    let largest = largest(row);
+    for x in row.iter_mut() {
         *x = exp(*x - largest, fused);
-        *sum += *x;
     }
-    let inverse = sums.iter().sum::<f32>().recip();
+    let inverse = sum(row).recip();
     for x in row {
         *x *= inverse;
     }
+}
+
+#[inline(always)]
+fn largest(row: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (chunks, rest) = row.as_chunks::<LANES>();
+    for chunk in chunks {
+        for i in 0..LANES {
+            lanes[i] = if chunk[i] > lanes[i] { chunk[i] } else { lanes[i] };
+        }
+    }
+    lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
 }

@@ -98,7 +98,7 @@ fn squares(row: &[f32], mean: f32, fused: bool) -> f32 {
 }
 
 #[inline(always)]
-fn sum(row: &[f32]) -> f32 {
+pub(super) fn sum(row: &[f32]) -> f32 {
     let mut sums = [0.0; 4 * LANES];
     let (chunks, rest) = row.as_chunks::<{ 4 * LANES }>();
     for lanes in chunks {
