@@ -7,16 +7,13 @@
 //! - [`prune`] takes parts out of a model, [`distill`] trains a smaller one, [`compress`] packs its file.
 //! - [`gate`] says whether a smaller model may take the place of the one it was made of; [`live`] puts it there while requests
 //!   are answered, and takes it back; [`queue`] does all of it in the background.
-//! - [`Model`] answers, embeds and scores text; [`footprint`] estimates the memory it needs, [`DeviceMemory`] says how much there
-//!   is.
+//! - [`Model`] answers and scores text, [`Embedder`] turns texts into vectors; [`footprint`] estimates the memory it needs,
+//!   [`DeviceMemory`] says how much there is.
 //! - [`residency`] decides which models are in memory, where, and what gives way.
-//! - [`onnx`] makes ONNX models smaller, and runs them through the ONNX Runtime library.
-//!
-//! What runs models needs the feature `engine`, which is on by default; `candle` (models on GPUs, and [`distill`]), `onnx` and
-//! `compress` are features of their own.
 //! - [`onnx`] makes ONNX models smaller, and runs them: any model, translation, speech, embeddings.
-//! What runs models needs the feature `engine`, which is on by default; `onnx` (with `onnxruntime`) and `compress` are
-//! features of their own.
+//!
+//! What runs models needs the feature `engine`, which is on by default; `candle` (models on GPUs, and [`distill`]), `onnx` (with
+//! `onnxruntime`) and `compress` are features of their own.
 //!
 //! ```no_run
 //! # #[cfg(feature = "engine")]
@@ -114,8 +111,8 @@ pub use device::Device;
 pub use dtype::DType;
 #[cfg(feature = "engine")]
 pub use engine::{
-    Constraint, FinishReason, Footprint, GenerateOptions, Generation, Model, ModelInfo, ModelOptions, Piece,
-    Score, Timings, Usage, footprint,
+    Constraint, Embedder, FinishReason, Footprint, GenerateOptions, Generation, Model, ModelInfo,
+    ModelOptions, Piece, Score, Timings, Usage, footprint,
 };
 pub use error::{BoxError, Error, Result};
 pub use huggingface::HuggingFace;

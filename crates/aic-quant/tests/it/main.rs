@@ -10,6 +10,8 @@ mod candle;
 mod demo;
 #[cfg(feature = "candle")]
 mod distill;
+#[cfg(feature = "engine")]
+mod embedder;
 mod environment;
 #[cfg(feature = "engine")]
 mod families;

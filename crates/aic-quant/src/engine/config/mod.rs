@@ -83,18 +83,9 @@ impl Config {
         let hidden = keys.size("embedding_length")?;
         let layers = layers(source, &keys)?;
         let heads = keys.size("attention.head_count")?;
-        let head_size = match keys.optional_size("attention.key_length")? {
-            Some(size) => size,
-            None if hidden.is_multiple_of(heads) => hidden / heads,
-            None => return Err(keys.wrong("attention.head_count", heads, &format!("a divisor of {hidden}"))),
-        };
+        let head_size = head_size(&keys, hidden, heads)?;
         let scaled_size = if architecture.scales_by_share(layers) { hidden / heads } else { head_size };
         let [attention_softcap, logit_softcap] = architecture.softcaps();
-        let softcap = |name: &str, default: Option<f64>| -> Result<Option<f32>> {
-            let given = keys.metadata.contains(&keys.key(name));
-            let cap = if given { keys.positive_or_zero(name)? } else { default };
-            Ok(cap.map(|cap| cap as f32))
-        };
         let context = keys.size("context_length")?;
         let rope = RopeKind::new(&keys, context)?;
         let window_rope_base = keys.positive("rope.freq_base_swa")?.or(architecture.window_rope_base());
@@ -116,8 +107,8 @@ impl Config {
             query_scale: keys
                 .positive_or_zero("attention.scale")?
                 .map_or_else(|| default_scale(scaled_size), |scale| scale as f32),
-            attention_softcap: softcap("attn_logit_softcapping", attention_softcap)?,
-            logit_softcap: softcap("final_logit_softcapping", logit_softcap)?,
+            attention_softcap: softcap(&keys, "attn_logit_softcapping", attention_softcap)?,
+            logit_softcap: softcap(&keys, "final_logit_softcapping", logit_softcap)?,
             fused_qkv: has("blk.0.attn_qkv.weight"),
             fused_gate_up: architecture == Architecture::Phi3 && !has("blk.0.ffn_gate.weight"),
             post_norms: architecture.has_post_norms(),
@@ -186,7 +177,7 @@ pub(crate) fn architecture_name(metadata: &Metadata) -> Result<&str> {
 }
 
 /// The number of layers, which bounds what is set aside for them.
-fn layers(source: &dyn TensorSource, keys: &Keys<'_>) -> Result<usize> {
+pub(in crate::engine) fn layers(source: &dyn TensorSource, keys: &Keys<'_>) -> Result<usize> {
     let (layers, tensors) = (keys.size("block_count")?, source.tensors().len());
     if layers > tensors {
         return Err(keys.wrong(
@@ -196,6 +187,21 @@ fn layers(source: &dyn TensorSource, keys: &Keys<'_>) -> Result<usize> {
         ));
     }
     Ok(layers)
+}
+
+fn head_size(keys: &Keys<'_>, hidden: usize, heads: usize) -> Result<usize> {
+    match keys.optional_size("attention.key_length")? {
+        Some(size) => Ok(size),
+        None if hidden.is_multiple_of(heads) => Ok(hidden / heads),
+        None => Err(keys.wrong("attention.head_count", heads, &format!("a divisor of {hidden}"))),
+    }
+}
+
+/// The cap at `name`, 0 being none, or what stands for an absent key.
+fn softcap(keys: &Keys<'_>, name: &str, absent: Option<f64>) -> Result<Option<f32>> {
+    let is_given = keys.metadata.contains(&keys.key(name));
+    let cap = if is_given { keys.positive_or_zero(name)? } else { absent };
+    Ok(cap.map(|cap| cap as f32))
 }
 
 fn refuse_experts(keys: &Keys<'_>) -> Result<()> {

@@ -7,6 +7,11 @@ this folder. Nothing is downloaded. For each family of decoders it writes
 - `<family>/`: the same model as Hugging Face stores it, for some of them;
 - `<family>.safetensors`: tokens, and the logits that `transformers` computes in F32 from the F16 weights.
 
+and of an encoder
+
+- `bert.gguf`, whose vector of a text is the mean of its tokens', and `bert/`, whose vector is the first token's;
+- `bert.json`: texts, their tokens, and both vectors of each, scaled to length 1.
+
 Weights are drawn so that what sets a family apart shows: norms far from 1, scores that soft caps bite into, windows shorter
 than the texts, positions beyond the original context. Seeds are taken one after the other until the continuation is
 clear: at every step the best token leads by a margin that rounding cannot take away.
@@ -22,9 +27,9 @@ import numpy as np
 import torch
 import transformers
 from safetensors.torch import save_file
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import (
-    Gemma2Config, Gemma3TextConfig, GemmaConfig, LlamaConfig, MistralConfig, Phi3Config, Qwen2Config, Qwen3Config,
+    BertConfig, Gemma2Config, Gemma3TextConfig, GemmaConfig, LlamaConfig, MistralConfig, Phi3Config, Qwen2Config, Qwen3Config,
 )
 
 TEXT = "hello well, the quick brown fox jumps over 13 lazy dogs while"
@@ -174,7 +179,8 @@ ARCHITECTURES = {
 def write_gguf(path, config, model, tokens):
     architecture = ARCHITECTURES[config.model_type]
     writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[architecture])
-    writer.add_name(path.removesuffix(".gguf"))
+    # llama.cpp takes some names, such as phi3, for a vocabulary.
+    writer.add_name("small random model")
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     describe(writer, config)
@@ -270,6 +276,100 @@ def golden(model, prompt, new, seed):
     return tensors
 
 
+WORDS = "the quick brown fox jump over lazy dog cafe hello world un ##believ ##able ! , . ? 1 2 ##3 漢 字".split()
+SENTENCES = [
+    "Hello, world!", "The quick brown fox jumps over the lazy dog.", "Unbelievable café 123 漢字?",
+    "a", "the dog the fox the dog the fox the dog the fox the dog the fox the dog the fox the dog",
+]
+
+
+def word_pieces():
+    letters = [chr(letter) for letter in range(ord("a"), ord("z") + 1)]
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + letters + [f"##{letter}" for letter in letters] + WORDS
+    made = Tokenizer(models.WordPiece({token: index for index, token in enumerate(tokens)}, unk_token="[UNK]"))
+    made.normalizer = normalizers.BertNormalizer()
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    made.decoder = decoders.WordPiece()
+    made.add_special_tokens(tokens[:5])
+    made.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return made, tokens
+
+
+def draw_encoder(config, seed):
+    generator = torch.Generator().manual_seed(seed)
+    model = transformers.BertModel(config, add_pooling_layer=False).float().eval()
+    for name, weight in model.named_parameters():
+        drawn = torch.randn(weight.shape, generator=generator)
+        if name.endswith("LayerNorm.weight"):
+            drawn = 1.0 + 0.3 * drawn
+        elif name.endswith("bias"):
+            drawn = 0.3 * drawn
+        elif "embeddings" not in name:
+            drawn = 1.5 * drawn / math.sqrt(weight.shape[1])
+        with torch.no_grad():
+            weight.copy_(drawn.half().float())
+    return model
+
+
+def write_encoder_gguf(path, config, model, tokens):
+    writer = gguf.GGUFWriter(path, "bert")
+    writer.add_name("bert")
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
+    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_layer_norm_eps(config.layer_norm_eps)
+    writer.add_causal_attention(False)
+    writer.add_pooling_type(gguf.PoolingType.MEAN)
+    writer.add_token_type_count(config.type_vocab_size)
+    writer.add_tokenizer_model("bert")
+    writer.add_tokenizer_pre("default")
+    phantom = lambda token: token[2:] if token.startswith("##") else "\u2581" + token
+    writer.add_token_list(tokens[:5] + [phantom(token) for token in tokens[5:]])
+    writer.add_token_types([3] * 5 + [1] * (len(tokens) - 5))
+    for name, token in [("pad", 0), ("unk", 1), ("sep", 3), ("mask", 4), ("bos", 2), ("eos", 3)]:
+        getattr(writer, f"add_{name}_token_id")(token)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.BERT, config.num_hidden_layers)
+    for name, weight in model.state_dict().items():
+        is_matrix = weight.dim() == 2 and "position" not in name and "token_type" not in name
+        held = np.float16 if is_matrix else np.float32
+        writer.add_tensor(names.get_name(name, (".weight", ".bias")), weight.numpy().astype(held))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def encoder():
+    made, tokens = word_pieces()
+    config = BertConfig(
+        vocab_size=len(tokens), hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
+        max_position_embeddings=48,
+    )
+    model = draw_encoder(config, 1)
+    rows = []
+    for text in SENTENCES:
+        ids = made.encode(text).ids
+        with torch.no_grad():
+            states = model(torch.tensor([ids])).last_hidden_state[0]
+        unit = lambda vector: torch.nn.functional.normalize(vector, dim=0).tolist()
+        rows.append(dict(text=text, tokens=ids, mean=unit(states.mean(0)), first=unit(states[0])))
+    with open("bert.json", "w") as file:
+        json.dump(rows, file, ensure_ascii=False)
+    write_encoder_gguf("bert.gguf", config, model, tokens)
+    shutil.rmtree("bert", ignore_errors=True)
+    model.half().save_pretrained("bert")
+    made.save("bert/tokenizer.json")
+    os.mkdir("bert/1_Pooling")
+    with open("bert/1_Pooling/config.json", "w") as file:
+        json.dump(dict(pooling_mode_cls_token=True, pooling_mode_mean_tokens=False), file)
+
+
 def main():
     torch.set_num_threads(1)
     made, tokens = tokenizer()
@@ -282,6 +382,7 @@ def main():
         save_file(golden(model, prompt, new, seed), f"{family}.safetensors", metadata={"text": TEXT})
         if family in FOLDERS:
             write_folder(family, model, made)
+    encoder()
 
 
 if __name__ == "__main__":
