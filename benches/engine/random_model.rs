@@ -106,7 +106,10 @@ fn metadata(options: &Options) -> Metadata {
     metadata.insert("llama.rope.freq_base", 500_000.0_f32);
     metadata.insert("tokenizer.ggml.model", "gpt2");
     metadata.insert("tokenizer.ggml.pre", "llama-bpe");
-    metadata.insert("tokenizer.ggml.tokens", (0..VOCABULARY).map(|token| format!("t{token}")).collect::<Vec<_>>());
+    metadata.insert(
+        "tokenizer.ggml.tokens",
+        (0..VOCABULARY).map(|token| format!("t{token}")).collect::<Vec<_>>(),
+    );
     metadata.insert("tokenizer.ggml.merges", Vec::<String>::new());
     metadata.insert("tokenizer.ggml.eos_token_id", 0_u32);
     metadata

@@ -86,7 +86,11 @@ pub(crate) fn run(load: &load::Arguments, arguments: &Arguments, json: bool) -> 
         read_bytes_per_second: read,
         bandwidth_share: passes * info.active_bytes as f64 / read,
     };
-    if json { println!("{}", serde_json::to_string(&report)?) } else { print!("{}", report.table()) }
+    if json {
+        println!("{}", serde_json::to_string(&report)?)
+    } else {
+        print!("{}", report.table())
+    }
     Ok(())
 }
 
@@ -100,17 +104,16 @@ impl Arguments {
 
     /// Tokens of answers a second, after the first of each.
     fn decode(&self, model: &Model) -> aic::quant::Result<f64> {
-        let rates = std::thread::scope(|scope| {
-            let one = || {
+        std::thread::scope(|scope| {
+            let one = || -> aic::quant::Result<f64> {
                 let prompt = tokens(model, self.depth.max(1));
                 let mut answer = model.complete_tokens(&prompt, &options(self.tg + 1))?;
                 answer.by_ref().try_for_each(|piece| piece.map(drop))?;
                 Ok(self.tg as f64 / seconds(Some(answer.timings().decode)))
             };
             let requests: Vec<_> = (0..self.concurrent.max(1)).map(|_| scope.spawn(one)).collect();
-            requests.into_iter().map(|request| request.join().expect("no request panics")).collect()
-        });
-        rates.map(|rates: Vec<f64>| rates.iter().sum())
+            requests.into_iter().map(|request| request.join().expect("no request panics")).sum()
+        })
     }
 }
 
@@ -139,9 +142,19 @@ impl Report {
         let rows = [
             ("prefill", format!("{:.1} tokens/s", self.prefill_tokens_per_second)),
             ("decode", format!("{:.1} tokens/s", self.decode_tokens_per_second)),
-            ("reads", format!("{:.1} % of {:.1} GB/s", 100.0 * self.bandwidth_share, self.read_bytes_per_second / 1e9)),
+            (
+                "reads",
+                format!(
+                    "{:.1} % of {:.1} GB/s",
+                    100.0 * self.bandwidth_share,
+                    self.read_bytes_per_second / 1e9
+                ),
+            ),
             ("loaded in", format!("{:.2} s", self.load_seconds)),
-            ("weights", format!("{}, in the file {}", show::size(self.weights_bytes), show::size(self.file_bytes))),
+            (
+                "weights",
+                format!("{}, in the file {}", show::size(self.weights_bytes), show::size(self.file_bytes)),
+            ),
             ("resident", self.resident_bytes.map_or("unknown".to_owned(), show::size)),
         ];
         let head = format!("{}, {} threads, {}\n", self.dtype, self.threads, self.instructions);

@@ -1,7 +1,8 @@
 //! Progress, sizes and errors.
 use std::error::Error;
 
-use aic::monitor::{Moment, Probe, ProcessProbe, SystemClock};
+use aic::monitor::probe::{Probe, ProcessProbe};
+use aic::monitor::{Moment, SystemClock};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// A bar that counts bytes; hidden where the output is for a program.

@@ -8,7 +8,8 @@ use aic_quant::live::{Lease, Live, Sample};
 use aic_quant::{Constraint, GenerateOptions, Generation, Message as Turn, Model, Role as Speaker};
 use aic_router::{
     Ability, ChatRequest, EmbedRequest, Embeddings, ErrorKind, Event, EventStream, FinishReason, Message,
-    ModelClass, ModelInfo, Price, Provider, ProviderError, ProviderInfo, ProviderKind, ResponseFormat, Role, Usage,
+    ModelClass, ModelInfo, Price, Provider, ProviderError, ProviderInfo, ProviderKind, ResponseFormat, Role,
+    Usage,
 };
 use async_trait::async_trait;
 use futures_util::stream;
@@ -66,7 +67,12 @@ impl Provider for LocalProvider {
         let begun = spawn_blocking(move || {
             let started = Instant::now();
             let generation = lease.generate(&turns, &options).map_err(failed);
-            generation.map(|generation| Answer { generation, lease: Some(lease), started, ending: Vec::new() })
+            generation.map(|generation| Answer {
+                generation,
+                lease: Some(lease),
+                started,
+                ending: Vec::new(),
+            })
         });
         let answer = begun.await.map_err(stopped)??;
         Ok(Box::pin(stream::unfold(answer, Answer::next)))
@@ -76,9 +82,8 @@ impl Provider for LocalProvider {
         self.knows(model)?;
         // Vectors of two models cannot be compared, so a candidate makes none.
         let (model, texts) = (self.model.current(), request.inputs.clone());
-        let vectors = spawn_blocking(move || {
-            texts.iter().map(|text| model.embed(text)).collect::<Result<Vec<_>, _>>()
-        });
+        let vectors =
+            spawn_blocking(move || texts.iter().map(|text| model.embed(text)).collect::<Result<Vec<_>, _>>());
         let vectors = vectors.await.map_err(stopped)?.map_err(failed)?;
         Ok(Embeddings::new(vectors, None))
     }
@@ -162,8 +167,9 @@ fn options(request: &ChatRequest) -> GenerateOptions {
 
 fn constraint(format: &ResponseFormat) -> Constraint {
     match format {
-        ResponseFormat::Json => Constraint::Json,
         ResponseFormat::Schema { schema, .. } => Constraint::JsonSchema(schema.to_string()),
+        // Every format is JSON at least.
+        _ => Constraint::Json,
     }
 }
 
