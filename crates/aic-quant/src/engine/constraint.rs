@@ -20,7 +20,8 @@ use crate::{BoxError, Error, Result};
 /// };
 /// ```
 ///
-/// An answer that reaches `max_tokens` ends where it is, and then fulfils its constraint only in part.
+/// An answer ends as soon as nothing may follow. One that reaches `max_tokens` ends where it is, and then fulfils its constraint
+/// only in part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Constraint {
@@ -91,6 +92,11 @@ impl Grammar {
     /// `token` was chosen.
     pub(super) fn accept(&mut self, token: u32) -> Result<()> {
         self.0.consume_token(token).map_err(failed)
+    }
+
+    /// Whether the constraint is fulfilled and nothing may follow.
+    pub(super) fn is_complete(&self) -> bool {
+        self.0.is_stopped()
     }
 }
 

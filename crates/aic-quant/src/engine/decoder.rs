@@ -94,6 +94,7 @@ impl Decoder {
     }
 }
 
-fn cores() -> usize {
+/// Threads that compute if nobody says how many.
+pub(super) fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }

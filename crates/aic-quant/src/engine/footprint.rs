@@ -1,4 +1,5 @@
 use super::config::Config;
+use super::decoder::cores;
 use super::options::ModelOptions;
 use crate::kernels::{KvStore, LayerShape, PAGE, Packed};
 use crate::recipe::choose;
@@ -75,7 +76,8 @@ pub(super) fn held_bytes(tensor: &TensorInfo, options: &ModelOptions) -> u64 {
 fn cache_bytes(config: &Config, options: &ModelOptions) -> Result<u64> {
     let positions = options.positions(config) as u64;
     if options.device != Device::Cpu {
-        return Ok((2 * 4 * config.layers as u64).saturating_mul(config.kv_size() as u64 * positions));
+        let position = (2 * 4 * config.layers as u64).saturating_mul(config.kv_size() as u64);
+        return Ok(position.saturating_mul(positions));
     }
     let shape =
         LayerShape { kv_heads: config.kv_heads, key_size: config.head_size, value_size: config.head_size };
@@ -84,13 +86,31 @@ fn cache_bytes(config: &Config, options: &ModelOptions) -> Result<u64> {
     Ok(positions.div_ceil(PAGE as u64).saturating_mul(page_bytes))
 }
 
-/// Intermediate results of a pass of as many tokens as there may be in one, and the logits of as many answers.
+/// Intermediate results of a pass of as many tokens as there may be in one, the logits of as many answers as there may be, and what
+/// threads have beside.
 fn working_bytes(config: &Config, options: &ModelOptions) -> u64 {
     let tokens = options.serving.step_tokens.min(options.positions(config)) as u64;
-    let row = 5 * config.hidden + 2 * (config.query_size() + config.kv_size()) + 2 * config.feed_forward;
-    // The input of a product is held in 8 bits beside itself; the longest rows are those of the network.
-    let quantized = config.feed_forward.max(config.hidden) as u64 * 5 / 4;
-    let logits = 3 * 4 * config.vocabulary as u64;
-    let threads = options.threads.unwrap_or(1) as u64;
-    tokens.saturating_mul(4 * row as u64 + quantized).saturating_add(logits + threads * THREAD_BYTES)
+    let threads = options.threads.unwrap_or_else(cores) as u64;
+    let answers = options.serving.running.min(options.serving.step_tokens) as u64;
+    let pass = tokens.saturating_mul(token_bytes(config));
+    pass.saturating_add(logits_bytes(config, answers)).saturating_add(threads.saturating_mul(THREAD_BYTES))
+}
+
+/// What a pass holds of one token.
+fn token_bytes(config: &Config) -> u64 {
+    // The hidden state, that normed, and what is added to it; queries and what they look up; both halves of the network; angles.
+    let row = 3 * config.hidden
+        + 2 * (config.query_size() + config.kv_size())
+        + 2 * config.feed_forward
+        + config.rope_size;
+    // The input of a product is held in 8 bits beside itself; the longest is that of the network.
+    let codes = config.feed_forward.max(config.hidden) * 3 / 2;
+    (4 * row + codes) as u64
+}
+
+/// Logits come together for all answers and are cut into those of each; choosing a token from them takes three times as much for
+/// one answer after the other.
+fn logits_bytes(config: &Config, answers: u64) -> u64 {
+    let vectors = answers.saturating_mul(2).max(answers.saturating_add(3));
+    vectors.saturating_mul(4 * config.vocabulary as u64)
 }

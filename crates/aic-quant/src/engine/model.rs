@@ -173,7 +173,8 @@ impl Model {
     }
 
     fn start(&self, prompt: Vec<u32>, options: &GenerateOptions) -> Result<Generation> {
-        let start_by = options.max_wait.map(|wait| Instant::now() + wait);
+        // A time beyond all clocks is none.
+        let start_by = options.max_wait.and_then(|wait| Instant::now().checked_add(wait));
         let length = prompt.len();
         let answer = self.0.worker.submit(prompt, options, self.grammar(options)?, start_by)?;
         Ok(Generation::new(self.clone(), answer, length))

@@ -221,7 +221,7 @@ pub struct GenerateOptions {
     /// Most time to wait for the answer's turn where many are made at once; after it the answer ends with
     /// [`Error::Expired`]. Defaults to `None`, as long as it takes.
     pub max_wait: Option<Duration>,
-    /// Goes on where the model would end its answer; to measure. Defaults to false.
+    /// Goes on where the model would end its answer, unless a constraint lets nothing follow; to measure. Defaults to false.
     pub ignore_end: bool,
     /// What the answer has to look like. Defaults to `None`, anything.
     pub constraint: Option<Constraint>,

@@ -76,6 +76,11 @@ impl Sampler {
         Ok(Choice { token, logprob: raw[token as usize] - normaliser })
     }
 
+    /// Whether the grammar allows no other token after those chosen.
+    pub(super) fn is_complete(&self) -> bool {
+        self.grammar.as_ref().is_some_and(Grammar::is_complete)
+    }
+
     fn penalise(&self, logits: &mut [f32]) {
         if self.repetition_penalty != 1.0 {
             let mut seen: Vec<u32> = self.recent.iter().copied().collect();

@@ -50,16 +50,17 @@ impl Voice {
     /// Those of the sampler and of the tokenizer.
     pub(crate) fn next(&mut self, logits: Vec<f32>, last: bool) -> Result<Spoken> {
         let choice = self.sampler.sample(logits)?;
-        if !self.ignore_end && self.tokenizer.special().is_end(choice.token) {
+        let complete = self.sampler.is_complete();
+        if (complete || !self.ignore_end) && self.tokenizer.special().is_end(choice.token) {
             return self.end(choice);
         }
         let decoded = self.text.push(&self.tokenizer, choice.token);
         let mut text = self.stop.push(&decoded);
-        if !self.stop.stopped() && last {
+        if !self.stop.stopped() && (last || complete) {
             text += &self.rest()?;
         }
         let length = last.then_some(FinishReason::Length);
-        let finish = if self.stop.stopped() { Some(FinishReason::Stop) } else { length };
+        let finish = if self.stop.stopped() || complete { Some(FinishReason::Stop) } else { length };
         Ok(Spoken { token: Some(choice.token), piece: Some(piece(text, choice)), finish })
     }
 

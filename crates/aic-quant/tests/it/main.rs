@@ -7,12 +7,16 @@ mod calibrate;
 #[cfg(feature = "candle")]
 mod candle;
 #[cfg(feature = "engine")]
+mod constraints;
+#[cfg(feature = "engine")]
 mod demo;
 #[cfg(feature = "candle")]
 mod distill;
 #[cfg(feature = "engine")]
 mod embedder;
 mod environment;
+#[cfg(all(feature = "engine", target_os = "linux"))]
+mod estimates;
 #[cfg(feature = "engine")]
 mod families;
 #[path = "../fixtures/gguf.rs"]
@@ -28,6 +32,8 @@ mod huggingface;
 mod imatrix;
 mod inspect;
 mod k_quants;
+#[cfg(feature = "engine")]
+mod mishaps;
 #[cfg(feature = "onnx")]
 mod onnx;
 #[cfg(feature = "engine")]
@@ -40,3 +46,5 @@ mod queue;
 mod recipe_demo;
 mod residency;
 mod safetensors_folder;
+#[cfg(feature = "engine")]
+mod serving;
