@@ -2,6 +2,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::OnceLock;
 
+use super::packed;
 use crate::{Error, Result};
 
 /// The processor instructions that matrix products use.
@@ -17,11 +18,11 @@ pub enum InstructionSet {
     Neon,
     /// 256-bit vectors, with fused multiply-add and half-precision conversion; x86-64 since 2013.
     Avx2,
-    /// 8-bit dot products on 256-bit vectors.
+    /// 256-bit vectors as [`Avx2`](Self::Avx2) has them, with 8-bit dot products.
     AvxVnni,
-    /// 8-bit dot products on 512-bit vectors.
+    /// 512-bit vectors, with 8-bit dot products.
     Avx512Vnni,
-    /// Matrix tiles of 8-bit integers and bfloat16, beside what [`Avx512Vnni`](Self::Avx512Vnni) has; Linux only.
+    /// Matrix tiles of bfloat16, beside what [`Avx512Vnni`](Self::Avx512Vnni) has; Linux only.
     Amx,
 }
 
@@ -44,7 +45,17 @@ impl InstructionSet {
         Self::available().into_iter().rfind(|set| *set <= self).unwrap_or(Self::Scalar)
     }
 
+    /// Whether the processor has the instructions and, of those that few machines have, whether they gave the right results
+    /// when they were tried, which they are once.
     fn is_available(self) -> bool {
+        static TRIED: [OnceLock<bool>; InstructionSet::ALL.len()] =
+            [const { OnceLock::new() }; InstructionSet::ALL.len()];
+        let common = matches!(self, Self::Scalar | Self::Avx2);
+        self.exists() && (common || *TRIED[self as usize].get_or_init(|| packed::try_out(self)))
+    }
+
+    /// Whether the processor has the instructions and the system lets them be used.
+    fn exists(self) -> bool {
         match self {
             Self::Scalar => true,
             #[cfg(target_arch = "x86_64")]
@@ -53,6 +64,14 @@ impl InstructionSet {
                     && is_x86_feature_detected!("fma")
                     && is_x86_feature_detected!("f16c")
             }
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni => packed::AvxVnni::new().is_some(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni => packed::Avx512::new().is_some(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx => packed::Amx::new().is_some(),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => packed::Neon::new().is_some(),
             _ => false,
         }
     }

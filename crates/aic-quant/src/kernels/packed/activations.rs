@@ -24,10 +24,13 @@ pub(super) struct Chunk {
     pub(super) sums: [f32; 8],
     /// The same of each 16 columns.
     pub(super) half_sums: [f32; 16],
+    /// Of each 16 columns, the sum of the codes.
+    pub(super) totals: [i16; 16],
 }
 
 impl Chunk {
-    const ZERO: Self = Self { codes: [0; COLUMNS], scales: [0.0; 8], sums: [0.0; 8], half_sums: [0.0; 16] };
+    const ZERO: Self =
+        Self { codes: [0; COLUMNS], scales: [0.0; 8], sums: [0.0; 8], half_sums: [0.0; 16], totals: [0; 16] };
 
     /// Takes over up to 256 numbers.
     #[inline(always)]
@@ -42,6 +45,7 @@ impl Chunk {
             self.codes[32 * i..][..32].copy_from_slice(&codes);
             self.scales[i] = scale;
             self.sums[i] = (sums[0] + sums[1]) as f32 * scale;
+            self.totals[2 * i..][..2].copy_from_slice(&sums);
             self.half_sums[2 * i] = sums[0] as f32 * scale;
             self.half_sums[2 * i + 1] = sums[1] as f32 * scale;
         }

@@ -11,20 +11,35 @@
 //! others are compared with.
 mod activations;
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx_vnni;
 mod buffer;
+mod dot;
 mod layout;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod product;
 mod scalar;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 use std::fmt;
 use std::ops::Range;
 
 use self::buffer::Buffer;
 use self::layout::{Block, Coded, Plain, ROWS, with_coded, with_plain};
+#[cfg(target_arch = "aarch64")]
+pub(super) use self::neon::Neon;
 pub(crate) use self::product::{Product, Scratch, multiply};
+pub(super) use self::trial::try_out;
+#[cfg(target_arch = "x86_64")]
+pub(super) use self::{amx::Amx, avx_vnni::AvxVnni, avx512::Avx512};
 use super::{InstructionSet, Parts, Pool};
 use crate::{DType, Error, Result};
 
@@ -74,6 +89,18 @@ impl Packed {
                 supported,
             });
         }
+        Self::pack_untried(dtype, rows, columns, instructions, pool, read)
+    }
+
+    /// Packs for instructions that need not be available.
+    fn pack_untried(
+        dtype: DType,
+        rows: usize,
+        columns: usize,
+        instructions: InstructionSet,
+        pool: &Pool,
+        read: impl FnMut(Range<usize>, &mut [u8]) -> Result<()>,
+    ) -> Result<Self> {
         let empty = Self::zeroed(dtype, rows, columns, instructions)?;
         with_coded!(dtype, B => empty.fill::<B>(pool, read), else
             with_plain!(dtype, B => empty.fill::<B>(pool, read), else Err(unsupported(dtype))))

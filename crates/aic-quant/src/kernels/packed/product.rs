@@ -2,10 +2,12 @@ use std::ops::Range;
 
 use super::super::{InstructionSet, Parts, Pool};
 use super::activations::{Activations, Space};
-#[cfg(target_arch = "x86_64")]
-use super::avx2;
 use super::layout::ROWS;
 use super::{Packed, scalar};
+#[cfg(target_arch = "x86_64")]
+use super::{amx, amx::Amx, avx_vnni::AvxVnni, avx2, avx512::Avx512, dot};
+#[cfg(target_arch = "aarch64")]
+use super::{dot, neon::Neon};
 
 /// Most rows of the input in a tile. More would share the work of unpacking weights further, fewer stay in the second cache.
 pub(super) const TILE_ROWS: usize = 96;
@@ -30,13 +32,16 @@ pub(crate) struct Product<'a> {
 #[derive(Default)]
 pub(crate) struct Scratch {
     activations: Space,
+    #[cfg(target_arch = "x86_64")]
+    squares: amx::Squares,
     tasks: Vec<Task>,
 }
 
 /// Multiplies an input `[tokens, columns]`, row-major, with several matrices of as many columns.
 ///
 /// The input is quantized once for all of them, and the threads share the work of all. A result is the same for any number of
-/// threads, and a token's for any number of other tokens. Where a block of the input or the weights has a number that is
+/// threads, and a token's for any number of other tokens, but for [`InstructionSet::Amx`], where tokens in numbers are rounded in
+/// another way than a few. Where a block of the input or the weights has a number that is
 /// infinite or none, so may be the results that it is part of.
 ///
 /// # Panics
@@ -52,14 +57,63 @@ pub(crate) fn multiply(
         assert_eq!(input.len(), tokens * weights.columns(), "input of {tokens} tokens for {weights:?}");
         assert_eq!(output.len(), tokens * weights.rows(), "output of {tokens} tokens for {weights:?}");
     }
+    #[cfg(target_arch = "x86_64")]
+    if let Some(amx) = tiles(tokens, products) {
+        return multiply_with_tiles(amx, pool, scratch, input, tokens, products);
+    }
+    multiply_with(compute, pool, scratch, input, tokens, products);
+}
+
+/// The same, with `compute` for each tile.
+pub(super) fn multiply_with(
+    compute: impl Fn(&Tile<'_>) + Sync,
+    pool: &Pool,
+    scratch: &mut Scratch,
+    input: &[f32],
+    tokens: usize,
+    products: &mut [Product<'_>],
+) {
     let any = |quantized| products.iter().any(|product| product.weights.dtype().is_quantized() == quantized);
     let input = Activations::new(input, tokens, (any(true), any(false)), pool, &mut scratch.activations);
-    plan(&mut scratch.tasks, pool.threads(), tokens, products);
+    plan(&mut scratch.tasks, pool.threads(), tokens, [TILE_ROWS, 1], products);
+    run(pool, &scratch.tasks, input, products, compute);
+}
+
+/// The proof that there are matrix tiles, if all weights are to be multiplied with them and it is worth while.
+#[cfg(target_arch = "x86_64")]
+fn tiles(tokens: usize, products: &[Product<'_>]) -> Option<Amx> {
+    let wanted = products.iter().all(|product| product.weights.instructions == InstructionSet::Amx);
+    if wanted && tokens >= amx::FEWEST_ROWS { Amx::new() } else { None }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn multiply_with_tiles(
+    amx: Amx,
+    pool: &Pool,
+    scratch: &mut Scratch,
+    input: &[f32],
+    tokens: usize,
+    products: &mut [Product<'_>],
+) {
+    let split = products.iter().any(|product| !product.weights.dtype().is_quantized());
+    let squares = amx::Input::new(amx, input, input.len() / tokens, split, pool, &mut scratch.squares);
+    let input = Activations::new(input, tokens, (false, false), pool, &mut scratch.activations);
+    plan(&mut scratch.tasks, pool.threads(), tokens, [amx::TILE_ROWS, 2], products);
+    run(pool, &scratch.tasks, input, products, |tile| amx.compute(tile, squares));
+}
+
+fn run(
+    pool: &Pool,
+    tasks: &[Task],
+    input: Activations<'_>,
+    products: &mut [Product<'_>],
+    compute: impl Fn(&Tile<'_>) + Sync,
+) {
     let products: Vec<_> = products.iter_mut().map(|p| (p.weights, Parts::new(&mut *p.output))).collect();
-    pool.run(scratch.tasks.len(), |index| {
-        let Task { product, panels, rows } = scratch.tasks[index].clone();
+    pool.run(tasks.len(), |index| {
+        let Task { product, panels, rows } = tasks[index].clone();
         let (weights, output) = &products[product];
-        Tile { weights, panels, input, rows, output }.compute();
+        compute(&Tile { weights, panels, input, rows, output });
     });
 }
 
@@ -70,18 +124,25 @@ struct Task {
     rows: Range<usize>,
 }
 
-/// Cuts products into tasks; those that share rows of the input come one after the other.
-fn plan(tasks: &mut Vec<Task>, threads: usize, tokens: usize, products: &[Product<'_>]) {
+/// Cuts products into tasks, of at most so many rows and a multiple of so many panels; those that share rows of the input come
+/// one after the other.
+fn plan(
+    tasks: &mut Vec<Task>,
+    threads: usize,
+    tokens: usize,
+    [most_rows, panels]: [usize; 2],
+    products: &[Product<'_>],
+) {
     tasks.clear();
     let height =
-        tokens.div_ceil(tokens.div_ceil(TILE_ROWS).max(1)).next_multiple_of(TILE_STEP).max(TILE_STEP);
+        tokens.div_ceil(tokens.div_ceil(most_rows).max(1)).next_multiple_of(TILE_STEP).max(TILE_STEP);
     let size = |product: &Product<'_>| product.weights.rows() * product.weights.columns();
     let work = tokens * products.iter().map(size).sum::<usize>();
     let share = (work / (threads * TASKS_PER_THREAD)).max(TASK_WORK);
     for rows in (0..tokens).step_by(height).map(|start| start..tokens.min(start + height)) {
         for (product, Product { weights, .. }) in products.iter().enumerate() {
             let panel_work = rows.len() * ROWS * weights.columns();
-            let width = (share / panel_work.max(1)).max(1);
+            let width = (share / panel_work.max(1)).max(1).next_multiple_of(panels);
             let panels = (0..weights.panels()).step_by(width);
             tasks.extend(panels.map(|start| Task {
                 product,
@@ -97,23 +158,35 @@ pub(super) struct Tile<'a> {
     pub(super) weights: &'a Packed,
     pub(super) panels: Range<usize>,
     pub(super) input: Activations<'a>,
-    /// At most [`TILE_ROWS`].
+    /// At most [`TILE_ROWS`], but for matrix tiles.
     pub(super) rows: Range<usize>,
     output: &'a Parts<'a, f32>,
 }
 
-impl Tile<'_> {
-    fn compute(&self) {
-        match self.weights.instructions {
-            InstructionSet::Scalar | InstructionSet::Neon => scalar::compute(self),
-            #[cfg(target_arch = "x86_64")]
+/// Computes with the best instructions up to those that the weights are packed for.
+fn compute(tile: &Tile<'_>) {
+    let set = tile.weights.instructions;
+    #[cfg(target_arch = "x86_64")]
+    {
+        if let Some(lanes) = (set >= InstructionSet::Avx512Vnni).then(Avx512::new).flatten() {
+            return dot::compute(lanes, tile);
+        }
+        if let Some(lanes) = (set >= InstructionSet::AvxVnni).then(AvxVnni::new).flatten() {
+            return dot::compute(lanes, tile);
+        }
+        if set >= InstructionSet::Avx2 {
             // SAFETY: `Packed::pack` refuses instructions that this processor lacks. Sets above AVX2 have its instructions.
-            _ => unsafe { avx2::compute(self) },
-            #[cfg(not(target_arch = "x86_64"))]
-            _ => scalar::compute(self),
+            return unsafe { avx2::compute(tile) };
         }
     }
+    #[cfg(target_arch = "aarch64")]
+    if let Some(lanes) = (set >= InstructionSet::Neon).then(Neon::new).flatten() {
+        return dot::compute(lanes, tile);
+    }
+    scalar::compute(tile);
+}
 
+impl Tile<'_> {
     /// Writes the results of a row of the input for a panel.
     pub(super) fn store(&self, row: usize, panel: usize, results: &[f32; ROWS]) {
         assert!(self.rows.contains(&row) && self.panels.contains(&panel), "row {row}, panel {panel}");

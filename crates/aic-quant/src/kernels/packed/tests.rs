@@ -26,7 +26,7 @@ pub(super) const CODED: [DType; 13] = [
 const PLAIN: [DType; 3] = [DType::F32, DType::F16, DType::BF16];
 const TOKENS: [usize; 15] = [1, 2, 3, 4, 5, 7, 8, 16, 23, 31, 32, 33, 63, 64, 65];
 
-fn all() -> impl Iterator<Item = DType> {
+pub(super) fn all() -> impl Iterator<Item = DType> {
     CODED.into_iter().chain(PLAIN)
 }
 
@@ -44,10 +44,10 @@ fn halves(dtype: DType) -> &'static [usize] {
 
 /// A matrix as a model file has it.
 #[derive(Clone)]
-struct Source {
-    dtype: DType,
-    rows: usize,
-    columns: usize,
+pub(super) struct Source {
+    pub(super) dtype: DType,
+    pub(super) rows: usize,
+    pub(super) columns: usize,
     bytes: Vec<u8>,
 }
 
@@ -77,11 +77,11 @@ impl Source {
         Self { dtype, rows, columns, bytes }
     }
 
-    fn random(dtype: DType, rows: usize, columns: usize, rng: &mut StdRng) -> Self {
+    pub(super) fn random(dtype: DType, rows: usize, columns: usize, rng: &mut StdRng) -> Self {
         Self::new(dtype, rows, columns, rng, |rng| rng.random_range(-1.0..1.0))
     }
 
-    fn pack(&self, instructions: InstructionSet, pool: &Pool) -> Packed {
+    pub(super) fn pack(&self, instructions: InstructionSet, pool: &Pool) -> Packed {
         let row = self.bytes.len() / self.rows.max(1);
         let read = |rows: Range<usize>, out: &mut [u8]| {
             out.copy_from_slice(&self.bytes[rows.start * row..rows.end * row]);
@@ -90,7 +90,7 @@ impl Source {
         Packed::pack(self.dtype, self.rows, self.columns, instructions, pool, read).unwrap()
     }
 
-    fn numbers(&self) -> Vec<f32> {
+    pub(super) fn numbers(&self) -> Vec<f32> {
         decode(&self.bytes, self.dtype).unwrap()
     }
 }
@@ -101,7 +101,7 @@ fn product(weights: &Packed, input: &[f32], tokens: usize, pool: &Pool) -> Vec<f
     output
 }
 
-fn input(length: usize, rng: &mut StdRng) -> Vec<f32> {
+pub(super) fn input(length: usize, rng: &mut StdRng) -> Vec<f32> {
     (0..length).map(|_| rng.random_range(-2.0_f32..2.0).powi(3)).collect()
 }
 
@@ -115,7 +115,7 @@ fn whole_input(tokens: usize, columns: usize, rng: &mut StdRng) -> Vec<f32> {
     numbers
 }
 
-fn columns_of(dtype: DType, blocks: usize) -> usize {
+pub(super) fn columns_of(dtype: DType, blocks: usize) -> usize {
     if dtype.is_quantized() { blocks * dtype.block_size() } else { blocks * 37 }
 }
 
@@ -136,7 +136,7 @@ fn as_multiplied(input: &[f32], tokens: usize, dtype: DType) -> Vec<f32> {
 
 /// That `output` is the product, but for what rounding 32-bit sums costs: a few units in the last place of the sum of the
 /// largest weight times the input, without their signs.
-fn check(output: &[f32], source: &Source, input: &[f32], tokens: usize, of: &str) {
+pub(super) fn check(output: &[f32], source: &Source, input: &[f32], tokens: usize, of: &str) {
     let (weights, columns) = (source.numbers(), source.columns);
     let input = as_multiplied(input, tokens, source.dtype);
     for (i, output) in output.iter().enumerate() {
@@ -183,7 +183,9 @@ fn any_number_of_tokens_gives_each_what_it_gets_alone() {
             let packed = source.pack(set, &pool);
             let alone: Vec<f32> =
                 input.chunks(source.columns).flat_map(|row| product(&packed, row, 1, &pool)).collect();
-            for tokens in TOKENS {
+            // With matrix tiles, many tokens are rounded in another way.
+            let few = |tokens: &usize| set != InstructionSet::Amx || *tokens < 24;
+            for tokens in TOKENS.into_iter().filter(few) {
                 let together = product(&packed, &input[..tokens * source.columns], tokens, &pool);
                 assert_eq!(together, alone[..tokens * 33], "{set} {dtype}, {tokens} tokens");
             }

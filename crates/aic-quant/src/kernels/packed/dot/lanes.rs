@@ -1,0 +1,55 @@
+use super::super::layout::{Group, ROWS};
+
+/// Sixteen lanes of 32 bits, one for each row of a panel, in the vectors of an instruction set.
+///
+/// A value of such a type is the proof that the processor has the instructions.
+pub(crate) trait Lanes: Copy {
+    /// Vector registers of the processor, over the number that make up sixteen lanes.
+    const REGISTERS: usize;
+
+    /// Four bytes, or a whole number, in each lane.
+    type Codes: Copy;
+    /// A number in each lane.
+    type Floats: Copy;
+
+    /// Calls `work`, which is compiled with the instructions.
+    fn call<T>(self, work: impl FnOnce() -> T) -> T;
+
+    /// Asks for the memory at `address`, which need not be there.
+    fn prefetch(self, address: *const u8);
+
+    fn load(self, group: &Group) -> Self::Codes;
+    /// The same in every lane.
+    fn splat(self, lane: u32) -> Self::Codes;
+    fn and(self, a: Self::Codes, b: Self::Codes) -> Self::Codes;
+    fn xor(self, a: Self::Codes, b: Self::Codes) -> Self::Codes;
+    fn or(self, a: Self::Codes, b: Self::Codes) -> Self::Codes;
+    /// Each lane shifted to the left, to the right if `by` is negative.
+    fn shift(self, codes: Self::Codes, by: i32) -> Self::Codes;
+    /// Bytes of `table` at the places that the bytes of `places` name, all below 16.
+    fn look_up(self, table: &[u8; 16], places: Self::Codes) -> Self::Codes;
+
+    /// Codes as [`dot`](Self::dot) takes them: from zero up, or less an offset of 128 where it wants numbers with a sign.
+    fn with_offset(self, codes: Self::Codes, offset: i32) -> Self::Codes;
+    /// What sums of products begin with so that the codes count as `offset` less: minus `offset` times those of the two
+    /// `totals` that `which` names.
+    fn offset(self, offset: i32, which: [bool; 2], totals: [i16; 2]) -> Self::Codes;
+    /// In each lane, `sum` and the products of four codes of weights with four of the input, which have a sign.
+    fn dot(self, sum: Self::Codes, weights: Self::Codes, input: Self::Codes) -> Self::Codes;
+
+    /// Whole numbers as floating-point ones.
+    fn floats(self, numbers: Self::Codes) -> Self::Floats;
+    /// Bits as the floating-point numbers that they are.
+    fn reinterpret(self, bits: Self::Codes) -> Self::Floats;
+    fn load_floats(self, numbers: &[f32; ROWS]) -> Self::Floats;
+    /// 16-bit floats.
+    fn halves(self, bits: &[u16; ROWS]) -> Self::Floats;
+    fn bytes(self, numbers: &[u8; ROWS]) -> Self::Floats;
+    fn signed_bytes(self, numbers: &[i8; ROWS]) -> Self::Floats;
+    fn zero(self) -> Self::Floats;
+    fn splat_float(self, number: f32) -> Self::Floats;
+    fn multiply(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    /// `a × b + c`, rounded once.
+    fn multiply_add(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
+    fn numbers(self, floats: Self::Floats) -> [f32; ROWS];
+}
