@@ -1,5 +1,5 @@
-//! The memory that quantizing and answering take, counted by the allocator and by the system. Tests of this binary take turns, so that nothing else
-//! allocates.
+//! The memory that quantizing and answering take, counted by the allocator and by the system. Tests of this binary take turns,
+//! so that nothing else allocates.
 #![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 use std::alloc::System;
 use std::ops::ControlFlow;
@@ -61,7 +61,8 @@ mod answering {
     /// Requests that are asked before the first answer is read.
     const WAVE: u32 = 100;
 
-    /// Answers `count` requests, the next after `first`: each begins like the others of its wave, every seventh is left after its first token, some before.
+    /// Answers `count` requests from `first` on: each begins like the others of its wave; of seven one is left at once, and one
+    /// after its first token.
     fn answer(model: &Model, first: u32, count: u32) {
         for wave in (first..first + count).step_by(WAVE as usize) {
             let start = |request: u32| {
@@ -76,7 +77,7 @@ mod answering {
                 match request % 7 {
                     0 => drop(answer),
                     1 => assert_eq!(answer.take(1).count(), 1),
-                    _ => assert_eq!(answer.filter(|piece| piece.is_ok()).count(), 3),
+                    _ => assert_eq!(answer.filter(Result::is_ok).count(), 3),
                 }
             }
         }

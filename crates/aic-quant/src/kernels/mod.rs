@@ -4,7 +4,8 @@
 //! The only place in the workspace where `unsafe` is allowed. Every kernel of an instruction set has a scalar twin that the
 //! tests compare it with. Nothing here knows what a model is.
 #![allow(unsafe_code)]
-#![allow(dead_code, unused_imports)]
+// Some vector arithmetic is there, and tested, before the models that want it.
+#![allow(dead_code)]
 mod attention;
 mod instructions;
 mod packed;

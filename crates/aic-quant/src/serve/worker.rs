@@ -89,7 +89,9 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.shared.lock().queue.close();
         self.shared.wake.notify_one();
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+        // The last answer may be dropped by a waker on the thread itself.
+        let other = |thread: &JoinHandle<()>| thread.thread().id() != thread::current().id();
+        if self.thread.take().filter(other).is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread that served a model had panicked");
         }
     }

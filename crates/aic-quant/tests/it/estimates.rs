@@ -76,7 +76,7 @@ impl Case {
             model.complete_tokens(&prompt, &options).unwrap()
         };
         let answers: Vec<_> = (0..self.answers).map(start).collect();
-        answers.into_iter().for_each(|answer| assert_eq!(answer.filter(|piece| piece.is_ok()).count(), 8));
+        answers.into_iter().for_each(|answer| assert_eq!(answer.filter(Result::is_ok).count(), 8));
     }
 
     /// Bytes a process of its own takes for the model.

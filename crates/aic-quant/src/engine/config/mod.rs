@@ -221,7 +221,7 @@ fn vocabulary(source: &dyn TensorSource, keys: &Keys<'_>) -> Result<usize> {
         None => Ok(rows),
         Some(tokens) => Err(Error::metadata(
             TOKENS_KEY,
-            format!("has {tokens} entries, but `{}` has {rows} rows", EMBEDDING),
+            format!("has {tokens} entries, but `{EMBEDDING}` has {rows} rows"),
         )),
     }
 }

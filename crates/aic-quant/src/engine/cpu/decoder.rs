@@ -80,7 +80,7 @@ impl Decoder {
     }
 
     /// The angles of `positions`, for each of the rotations.
-    pub(super) fn angles(&self, positions: impl Iterator<Item = usize> + Clone) -> Vec<Angles> {
+    pub(super) fn angles(&self, positions: &(impl Iterator<Item = usize> + Clone)) -> Vec<Angles> {
         let angles = |rotation: &Rotation| {
             Angles::new(&rotation.frequencies, f64::from(rotation.factor), positions.clone())
         };

@@ -80,7 +80,7 @@ impl runner::Runner for Runner {
             observer,
             slices,
             spans: spans(slices),
-            angles: decoder.angles(positions),
+            angles: decoder.angles(&positions),
         };
         let last = decoder.layers.len() - 1;
         for (index, layer) in decoder.layers.iter().enumerate() {

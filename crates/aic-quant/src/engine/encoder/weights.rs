@@ -39,7 +39,7 @@ impl Weights<'_> {
     /// All numbers of a small tensor.
     pub(super) fn numbers(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let tensor = self.find(name)?;
-        check(tensor, &tensor.shape == shape, || format!("{shape:?}"))?;
+        check(tensor, tensor.shape == *shape, || format!("{shape:?}"))?;
         decode(&self.source.read(tensor)?, tensor.dtype)
     }
 

@@ -97,8 +97,7 @@ impl<'a, S: Source> Attention<'a, S> {
     }
 
     fn run(&self, out: &mut [f32]) {
-        let tasks =
-            plan::tasks(self.spans, self.shape, self.group, self.sight, self.vectors.pool().threads());
+        let tasks = plan::tasks(self.spans, self.shape, self.group, self.sight);
         let mut partial =
             vec![0.0; self.part_length(&tasks) * tasks.iter().filter_map(|task| task.part).count()];
         self.run_tasks(&tasks, &Parts::new(out), &Parts::new(&mut partial));

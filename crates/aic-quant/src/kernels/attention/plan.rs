@@ -5,11 +5,8 @@ use super::{LayerShape, PAGE};
 /// Rows of queries that meet a page together: enough that making a tile of it is a small part, few enough for the cache.
 const ROWS: usize = 64;
 
-/// A long look back is split only into parts of at least this many positions.
+/// The long look back of a single token is split into parts of at least this many positions.
 const SPLIT: usize = 8 * PAGE;
-
-/// Tasks for each thread, below which look-backs are split.
-const TASKS: usize = 4;
 
 /// Consecutive tokens of one sequence among the rows of a pass.
 #[derive(Clone, Copy, Debug)]
@@ -66,19 +63,15 @@ impl Sight {
 }
 
 /// The tasks of one layer; those of the same tokens and head follow each other, by position.
-pub(super) fn tasks(
-    spans: &[Span<'_>],
-    shape: LayerShape,
-    group: usize,
-    sight: Sight,
-    threads: usize,
-) -> Vec<Task> {
+///
+/// How a span is split depends on nothing but itself, and so does how its sums are rounded: an answer is the same alone, in
+/// company, and on any number of threads.
+pub(super) fn tasks(spans: &[Span<'_>], shape: LayerShape, group: usize, sight: Sight) -> Vec<Task> {
     let tokens = (ROWS / group).max(1);
-    let whole = shape.kv_heads * spans.iter().map(|span| span.rows.div_ceil(tokens)).sum::<usize>();
-    let splits = if threads == 1 { 1 } else { (threads * TASKS).div_ceil(whole.max(1)) };
-    let mut tasks = Vec::with_capacity(whole);
+    let mut tasks = Vec::new();
     let mut parts = 0;
     for (index, span) in spans.iter().enumerate() {
+        let splits = if span.rows == 1 { usize::MAX } else { 1 };
         for head in 0..shape.kv_heads {
             for first in (0..span.rows).step_by(tokens) {
                 let task = Task {
@@ -128,14 +121,13 @@ mod tests {
             kv_heads in 1_usize..4,
             group in 1_usize..70,
             window in prop::option::of(1_usize..2000),
-            threads in 1_usize..9,
         ) {
             let spans: Vec<_> = spans
                 .into_iter()
                 .map(|(start, rows)| Span { first_row: 0, rows, start, pages: &[] })
                 .collect();
             let (shape, sight) = (LayerShape { kv_heads, key_size: 1, value_size: 1 }, Sight::Back(window));
-            let tasks = tasks(&spans, shape, group, sight, threads);
+            let tasks = tasks(&spans, shape, group, sight);
             for (index, span) in spans.iter().enumerate() {
                 for (head, token) in (0..kv_heads).flat_map(|head| (0..span.rows).map(move |token| (head, token))) {
                     let seen = sight.of(span.start + token, span.start + span.rows);
@@ -158,11 +150,19 @@ mod tests {
     }
 
     #[test]
-    fn one_long_sequence_is_split_for_many_threads_and_not_for_one() {
-        let span = Span { first_row: 0, rows: 1, start: 8191, pages: &[] };
+    fn look_back_of_one_token_is_split_alike_alone_and_in_company() {
+        let span = |rows, start| Span { first_row: 0, rows, start, pages: &[] };
         let shape = LayerShape { kv_heads: 1, key_size: 1, value_size: 1 };
-        let count = |threads| tasks(&[span], shape, 4, Sight::Back(None), threads).len();
-        assert_eq!([count(1), count(2), count(4)], [1, 8, 16]);
+        let first = |spans: &[Span<'_>]| {
+            let tasks = tasks(spans, shape, 4, Sight::Back(None));
+            tasks.into_iter().filter(|task| task.span == 0).collect::<Vec<_>>()
+        };
+
+        let alone = first(&[span(1, 8191)]);
+
+        assert_eq!(alone.len(), 32);
+        assert_eq!(alone, first(&[span(1, 8191), span(1, 100), span(90, 0)]));
+        assert_eq!(first(&[span(1, 500)]).len(), 1);
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub(super) const CODED: [DType; 13] = [
 const PLAIN: [DType; 3] = [DType::F32, DType::F16, DType::BF16];
 const TOKENS: [usize; 15] = [1, 2, 3, 4, 5, 7, 8, 16, 23, 31, 32, 33, 63, 64, 65];
 
-pub(super) fn all() -> impl Iterator<Item = DType> {
+pub(super) fn all() -> impl Iterator<Item = DType> + Clone {
     CODED.into_iter().chain(PLAIN)
 }
 

@@ -52,9 +52,13 @@ fn is_right(set: InstructionSet, dtype: DType) -> Result<bool> {
     Ok(TOKENS.iter().all(|tokens| {
         let input = &input[..tokens * COLUMNS];
         let [output, expected] = [&weights, &expected].map(|weights| product(weights, input, *tokens, &pool));
-        let bounds = bounds(&weights, input);
-        output.iter().zip(&expected).zip(bounds).all(|((a, b), bound)| (a - b).abs() <= bound)
+        agree(&output, &expected, &bounds(&weights, input))
     }))
+}
+
+/// Whether all results are numbers and close enough.
+fn agree(output: &[f32], expected: &[f32], bounds: &[f32]) -> bool {
+    output.iter().zip(expected).zip(bounds).all(|((a, b), bound)| (a - b).abs() <= *bound)
 }
 
 fn product(weights: &Packed, input: &[f32], tokens: usize, pool: &Pool) -> Vec<f32> {
@@ -81,4 +85,27 @@ fn bounds(weights: &Packed, input: &[f32]) -> Vec<f32> {
 fn noise(index: usize) -> u16 {
     let mixed = (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     ((mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_every_machine_has_passes() {
+        assert!(try_out(InstructionSet::Scalar));
+    }
+
+    #[test]
+    fn one_result_that_is_off_or_none_fails() {
+        assert!(agree(&[1.0, 2.05], &[1.0, 2.0], &[0.1; 2]));
+        assert!(!agree(&[1.0, 2.2], &[1.0, 2.0], &[0.1; 2]));
+        assert!(!agree(&[1.0, f32::NAN], &[1.0, 2.0], &[0.1; 2]));
+    }
+
+    #[test]
+    fn trial_is_of_all_types_that_can_be_packed() {
+        let all = super::super::tests::all();
+        assert!(all.clone().all(|dtype| TYPES.contains(&dtype)) && all.count() == TYPES.len());
+    }
 }

@@ -22,7 +22,10 @@ fn nllb() -> TranslateOptions {
 }
 
 /// Each way of translating, with what should come of it.
-fn ways(base: &TranslateOptions) -> [(TranslateOptions, fn(&Case) -> &Vec<u32>); 4] {
+/// Options, and which tokens of a case they lead to.
+type Way = (TranslateOptions, fn(&Case) -> &Vec<u32>);
+
+fn ways(base: &TranslateOptions) -> [Way; 4] {
     let base = || base.clone().max_tokens(23);
     [
         (base().beams(1), |case| &case.greedy),

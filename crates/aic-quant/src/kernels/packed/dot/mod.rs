@@ -18,7 +18,7 @@ use std::marker::PhantomData;
 pub(super) use self::lanes::Lanes;
 pub(super) use self::slices::{Numbers, Slices};
 use super::activations::{self, Chunk};
-use super::layout::{ROWS, with_coded, with_plain};
+use super::layout::{with_coded, with_plain};
 use super::product::Tile;
 
 /// Columns that are unpacked at once.

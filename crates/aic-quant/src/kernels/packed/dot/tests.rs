@@ -6,6 +6,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::super::layout::Group;
+use super::super::layout::ROWS;
 use super::super::product::{Product, Scratch, multiply_with};
 use super::super::tests::{Source, all, check, columns_of, input};
 use super::*;
