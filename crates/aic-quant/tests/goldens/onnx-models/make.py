@@ -87,11 +87,11 @@ def translations(model, encode, target, **more):
     for text in TEXTS:
         ids = torch.tensor([encode(text)])
         case = {"text": text, "ids": ids[0].tolist(),
-                "greedy": answer(model, ids, num_beams=1, max_length=24, **forced, **more),
+                "greedy": answer(model, ids, num_beams=1, early_stopping=False, max_length=24, **forced, **more),
                 "beams": answer(model, ids, num_beams=4, max_length=24, **forced, **more),
                 "penalised": answer(model, ids, num_beams=3, max_length=20, length_penalty=2.0, no_repeat_ngram_size=2,
-                                    early_stopping=True, **forced, **more),
-                "unrepeated": answer(model, ids, num_beams=1, max_length=24, no_repeat_ngram_size=2, **forced, **more)}
+                                    **forced, **more),
+                "unrepeated": answer(model, ids, num_beams=1, early_stopping=False, max_length=24, no_repeat_ngram_size=2, **forced, **more)}
         cases.append(case)
     return cases
 
@@ -114,7 +114,7 @@ def m2m100():
 
 
 def marian():
-    """The OPUS-MT kind: one pair of languages, forbidden padding, merged decoder."""
+    """The OPUS-MT kind: one pair of languages, forbidden padding, merged decoder; stops early."""
     tokenizer = sentencepiece_like(["</s>", "<unk>"], 100)
     tokenizer.add_special_tokens([AddedToken("<pad>", special=True)])
     id_of = tokenizer.token_to_id
@@ -128,7 +128,7 @@ def marian():
     model.final_logits_bias[0, 0] = 2.2
     model.generation_config = GenerationConfig(
         bos_token_id=0, pad_token_id=pad, eos_token_id=0, decoder_start_token_id=pad, forced_eos_token_id=0,
-        bad_words_ids=[[pad]], max_length=32, num_beams=4, renormalize_logits=True)
+        bad_words_ids=[[pad]], max_length=32, num_beams=4, renormalize_logits=True, early_stopping=True)
     cases = translations(model, lambda text: tokenizer.encode(text).ids, None)
     export(model, tokenizer, "marian", "text2text-generation-with-past", {"encoder_model.onnx", "decoder_model_merged.onnx"})
     return cases
