@@ -25,7 +25,8 @@ pub(crate) struct AttentionOptions {
 /// and values of these rows included; fills `out`, `[rows, heads · value_size]`, where a span has rows.
 ///
 /// # Panics
-/// If the lengths contradict each other, the key-value heads do not divide the heads, or pages are missing.
+/// If the lengths contradict each other, the key-value heads do not divide the heads, pages are missing, or the rows of `spans`
+/// are out of order.
 pub(crate) fn attend(
     vectors: &Vectors<'_>,
     store: &KvStore,
@@ -92,6 +93,8 @@ impl<'a, S: Source> Attention<'a, S> {
         let shape = source.shape();
         let group = options.heads / shape.kv_heads;
         assert_eq!(group * shape.kv_heads, options.heads, "{} key-value heads", shape.kv_heads);
+        let in_order = spans.windows(2).all(|pair| pair[0].first_row + pair[0].rows <= pair[1].first_row);
+        assert!(in_order, "the rows of spans overlap or are out of order");
         let stride = shape.value_size.next_multiple_of(LANES);
         Self { vectors, source, spans, sight, queries, options, shape, group, stride }
     }
@@ -185,7 +188,7 @@ impl<'a, S: Source> Attention<'a, S> {
         let mixed = scratch.mixed.room(scratch.seen.len() * self.stride);
         for (row, (mixed, seen)) in mixed.chunks_exact(self.stride).zip(&scratch.seen).enumerate() {
             let at = self.place(task, row);
-            // SAFETY: no two tasks that work alone have the same tokens and head.
+            // SAFETY: no two tasks that work alone have the same tokens and head, and rows of spans do not overlap.
             let out = unsafe { out.part(at..at + size) };
             let inverse = seen.sum.recip();
             out.iter_mut().zip(mixed).for_each(|(out, x)| *out = x * inverse);

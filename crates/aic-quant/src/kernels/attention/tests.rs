@@ -325,3 +325,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+#[should_panic(expected = "overlap")]
+fn spans_that_share_a_row_are_refused() {
+    let case = plain(vec![(0, 2), (0, 2)]);
+    let pool = Pool::new(1).unwrap();
+    let vectors = Vectors::new(&pool, InstructionSet::best());
+    let (store, sequences) = case.sequences(&mut StdRng::seed_from_u64(1), &vectors);
+    let mut spans = case.spans(&sequences);
+    spans[1].first_row = 1;
+    attend(&vectors, &store, 1, &spans, &[0.0; 4 * 8 * 64], &case.options(), &mut [0.0; 4 * 8 * 64]);
+}
