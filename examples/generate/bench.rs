@@ -87,9 +87,9 @@ pub(crate) fn run(load: &load::Arguments, arguments: &Arguments, json: bool) -> 
         bandwidth_share: passes * info.active_bytes as f64 / read,
     };
     if json {
-        println!("{}", serde_json::to_string(&report)?)
+        println!("{}", serde_json::to_string(&report)?);
     } else {
-        print!("{}", report.table())
+        print!("{}", report.table());
     }
     Ok(())
 }
