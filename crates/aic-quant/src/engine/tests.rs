@@ -71,7 +71,7 @@ fn assert_steps_agree(model: &Model, tokens: &[u32], steps: &[usize]) {
         at_once.iter().map(|row| row.iter().map(|x| f64::from(*x)).collect()).collect();
     for step in steps {
         let difference = difference(&at_once, &logits(model, tokens, *step));
-        assert!(difference < 1e-4, "{} in steps of {step}: {difference}", model.info().architecture);
+        assert!(difference < 1e-3, "{} in steps of {step}: {difference}", model.info().architecture);
     }
 }
 

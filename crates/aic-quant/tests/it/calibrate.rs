@@ -76,7 +76,7 @@ fn importance_of_the_demo_model_is_what_llama_imatrix_computes() {
         for (mean, sum) in ours.iter().zip(theirs) {
             // Keys and values are 16-bit floats here, 32-bit ones there.
             let mean_of_theirs = sum / (128 * WINDOWS) as f32;
-            assert!((mean / mean_of_theirs - 1.0).abs() < 1e-3, "{name}: {mean} {mean_of_theirs}");
+            assert!((mean / mean_of_theirs - 1.0).abs() < 5e-3, "{name}: {mean} {mean_of_theirs}");
         }
     }
 }

@@ -134,7 +134,8 @@ fn constraint_holds_for_one_answer_and_not_for_those_made_with_it() {
 #[test]
 fn stop_text_ends_an_answer_before_it_wherever_tokens_begin() {
     let model = demo::model();
-    let greedy = GenerateOptions { temperature: 0.0, max_tokens: 60, ..GenerateOptions::default() };
+    let greedy =
+        GenerateOptions { temperature: 0.0, max_tokens: 60, ignore_end: true, ..GenerateOptions::default() };
     let whole = model.complete("The answer: ", &greedy).unwrap().text().unwrap();
     let characters: Vec<char> = whole.chars().collect();
     assert!(characters.len() > 40, "{whole}");

@@ -66,7 +66,7 @@ fn vectors_are_those_of_pytorch_alone_and_in_a_batch_on_any_instructions() {
 #[test]
 fn quantized_weights_turn_vectors_only_a_little() {
     let pool = Pool::new(2).unwrap();
-    for (dtype, similar) in [(DType::Q8_0, 0.999), (DType::Q5_0, 0.99), (DType::Q4_0, 0.97)] {
+    for (dtype, similar) in [(DType::Q8_0, 0.999), (DType::Q5_0, 0.99), (DType::Q4_0, 0.96)] {
         let network = load(&model(dtype), InstructionSet::best(), &pool);
         for golden in goldens() {
             let vector = pooled(&network, &pool, &[&golden.tokens]).remove(0);

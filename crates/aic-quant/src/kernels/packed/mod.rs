@@ -21,8 +21,6 @@ mod avx_vnni;
 mod buffer;
 mod dot;
 mod layout;
-#[cfg(target_arch = "aarch64")]
-mod neon;
 mod product;
 mod scalar;
 #[cfg(test)]
@@ -34,8 +32,6 @@ use std::ops::Range;
 
 use self::buffer::Buffer;
 use self::layout::{Block, Coded, Plain, ROWS, with_coded, with_plain};
-#[cfg(target_arch = "aarch64")]
-pub(super) use self::neon::Neon;
 pub(crate) use self::product::{Product, Scratch, multiply};
 pub(super) use self::trial::try_out;
 #[cfg(target_arch = "x86_64")]

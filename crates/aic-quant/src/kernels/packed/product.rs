@@ -6,8 +6,6 @@ use super::layout::ROWS;
 use super::{Packed, scalar};
 #[cfg(target_arch = "x86_64")]
 use super::{amx, amx::Amx, avx_vnni::AvxVnni, avx2, avx512::Avx512, dot};
-#[cfg(target_arch = "aarch64")]
-use super::{dot, neon::Neon};
 
 /// Most rows of the input in a tile. More would share the work of unpacking weights further, fewer stay in the second cache.
 pub(super) const TILE_ROWS: usize = 96;
@@ -178,10 +176,6 @@ fn compute(tile: &Tile<'_>) {
             // SAFETY: `Packed::pack` refuses instructions that this processor lacks. Sets above AVX2 have its instructions.
             return unsafe { avx2::compute(tile) };
         }
-    }
-    #[cfg(target_arch = "aarch64")]
-    if let Some(lanes) = (set >= InstructionSet::Neon).then(Neon::new).flatten() {
-        return dot::compute(lanes, tile);
     }
     scalar::compute(tile);
 }
