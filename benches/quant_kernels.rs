@@ -13,21 +13,24 @@ use aic_quant::{DType, InstructionSet, kernel_speed};
 const TYPES: &str = "Q8_0,Q4_0,Q4_K,Q5_K,Q6_K,Q4_1,Q5_0,Q5_1,Q2_K,Q3_K,IQ4_NL,IQ4_XS,MXFP4,F16,BF16,F32";
 
 fn main() {
+    // Without `--bench`, as tests run it: small and once.
+    let short = !std::env::args().any(|argument| argument == "--bench");
+    let [shape_default, tokens_default] =
+        if short { ["64x512", "1,8"] } else { ["8192x2048", "1,2,4,8,64,512"] };
+    let duration = Duration::from_millis(if short { 0 } else { 200 });
     let threads: usize = option("--threads", "2").parse().expect("a number of threads");
-    let (rows, columns) = shape(&option("--shape", "8192x2048"));
+    let (rows, columns) = shape(&option("--shape", shape_default));
     println!("{threads} threads read {:.1} GB/s", read_bytes_per_second(threads) / 1e9);
     println!("{rows} x {columns}");
     println!("{:<12} {:<7} {:>6} {:>9} {:>8}", "instructions", "type", "tokens", "GMAC/s", "GB/s");
     for instructions in InstructionSet::available() {
         for dtype in option("--types", TYPES).split(',').map(|name| name.parse::<DType>().expect("a type")) {
-            for tokens in option("--tokens", "1,2,4,8,64,512")
-                .split(',')
-                .map(|number| number.parse().expect("a number"))
+            for tokens in
+                option("--tokens", tokens_default).split(',').map(|number| number.parse().expect("a number"))
             {
                 if instructions == InstructionSet::Scalar && tokens > 8 {
                     continue;
                 }
-                let duration = Duration::from_millis(200);
                 let speed = kernel_speed(dtype, [rows, columns], tokens, instructions, threads, duration)
                     .expect("a type and a shape that can be multiplied");
                 let (macs, bytes) =
