@@ -1,6 +1,4 @@
-use super::functions::{self, exp};
-use super::norms::sum;
-use super::{LANES, Vectors, vectorize};
+use super::{Vectors, functions, vectorize};
 use crate::kernels::Parts;
 
 /// Numbers that make a task of their own.
@@ -47,15 +45,6 @@ impl Vectors<'_> {
         self.map(numbers, functions::gelu);
     }
 
-    /// The approximation of [`gelu`](Self::gelu) by tanh, in place.
-    pub(crate) fn gelu_tanh(&self, numbers: &mut [f32]) {
-        self.map(numbers, functions::gelu_tanh);
-    }
-
-    pub(crate) fn silu(&self, numbers: &mut [f32]) {
-        self.map(numbers, functions::silu);
-    }
-
     pub(crate) fn scale(&self, numbers: &mut [f32], factor: f32) {
         self.map(
             numbers,
@@ -71,23 +60,6 @@ impl Vectors<'_> {
             #[inline(always)]
             move |x, fused| cap * functions::tanh(x / cap, fused),
         );
-    }
-
-    /// Softmax of each row of `rows`, `[rows, size]`, in place.
-    ///
-    /// A row of nothing but −∞ becomes NaN.
-    pub(crate) fn softmax(&self, rows: &mut [f32], size: usize) {
-        let count = rows.len() / size;
-        let parts = Parts::new(rows);
-        self.by_rows(count, size, |range| {
-            // SAFETY: the ranges of rows do not overlap.
-            let rows = unsafe { parts.part(range.start * size..range.end * size) };
-            vectorize(
-                self.instructions,
-                #[inline(always)]
-                |fused| rows.chunks_exact_mut(size).for_each(|row| softmax(row, fused)),
-            );
-        });
     }
 
     /// Calls `function` with each number, and whether products and sums are fused.
@@ -138,28 +110,4 @@ impl Vectors<'_> {
             );
         });
     }
-}
-
-#[inline(always)]
-fn softmax(row: &mut [f32], fused: bool) {
-    let largest = largest(row);
-    for x in row.iter_mut() {
-        *x = exp(*x - largest, fused);
-    }
-    let inverse = sum(row).recip();
-    for x in row {
-        *x *= inverse;
-    }
-}
-
-#[inline(always)]
-fn largest(row: &[f32]) -> f32 {
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    let (chunks, rest) = row.as_chunks::<LANES>();
-    for chunk in chunks {
-        for i in 0..LANES {
-            lanes[i] = if chunk[i] > lanes[i] { chunk[i] } else { lanes[i] };
-        }
-    }
-    lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
 }

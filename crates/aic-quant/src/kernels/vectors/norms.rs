@@ -20,19 +20,6 @@ impl Vectors<'_> {
         );
     }
 
-    /// `residual += delta`, and the [`rms_norm`](Self::rms_norm) of that into `out`.
-    pub(crate) fn add_rms_norm(
-        &self,
-        residual: &mut [f32],
-        delta: &[f32],
-        weight: &[f32],
-        epsilon: f32,
-        out: &mut [f32],
-    ) {
-        self.add(residual, delta);
-        self.rms_norm(residual, weight, epsilon, out);
-    }
-
     /// Layer norm of each row of `rows`, `[rows, weight.len()]`, in place ([Ba et al. 2016](https://arxiv.org/abs/1607.06450)).
     pub(crate) fn layer_norm(&self, rows: &mut [f32], weight: &[f32], bias: &[f32], epsilon: f32) {
         assert_eq!(weight.len(), bias.len(), "a layer norm has as many weights as biases");

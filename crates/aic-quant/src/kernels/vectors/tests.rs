@@ -70,28 +70,9 @@ proptest! {
             let mut out = vec![0.0; rows.len()];
             vectors.rms_norm(&rows, &weight, epsilon, &mut out);
             assert_near(&out, &rms_norm(&rows, &weight, epsilon), 1e-5);
-            let mut residual = vec![1.0; rows.len()];
-            vectors.add_rms_norm(&mut residual, &rows, &weight, epsilon, &mut out);
-            assert_near(&out, &rms_norm(&residual, &weight, epsilon), 1e-5);
-            assert_near(&residual, &rows.iter().map(|x| f64::from(*x) + 1.0).collect::<Vec<_>>(), 1e-6);
             out.copy_from_slice(&rows);
             vectors.layer_norm(&mut out, &weight, &bias, epsilon);
             assert_near(&out, &layer_norm(&rows, &weight, &bias, epsilon), 1e-4);
-        });
-    }
-
-    #[test]
-    fn softmax_adds_up_to_one_for_any_scores((mut rows, weight, _) in rows(), reach in 0.1_f32..1e3) {
-        rows.iter_mut().for_each(|x| *x *= reach);
-        each(|vectors| {
-            let mut found = rows.clone();
-            vectors.softmax(&mut found, weight.len());
-            for (row, found) in rows.chunks(weight.len()).zip(found.chunks(weight.len())) {
-                let largest = row.iter().copied().fold(f32::MIN, f32::max);
-                let shares: Vec<f64> = row.iter().map(|x| f64::from(x - largest).exp()).collect();
-                let sum: f64 = shares.iter().sum();
-                assert_near(found, &shares.iter().map(|share| share / sum).collect::<Vec<_>>(), 1e-6);
-            }
         });
     }
 
@@ -102,10 +83,8 @@ proptest! {
         type Function = fn(f32, bool) -> f32;
         type Map = fn(&Vectors<'_>, &mut [f32]);
         type Zip = fn(&Vectors<'_>, &mut [f32], &[f32]);
-        let maps: [(Map, Function); 5] = [
-            (|vectors, x| vectors.silu(x), functions::silu),
+        let maps: [(Map, Function); 3] = [
             (|vectors, x| vectors.gelu(x), functions::gelu),
-            (|vectors, x| vectors.gelu_tanh(x), functions::gelu_tanh),
             (|vectors, x| vectors.scale(x, 0.5), |x, _| 0.5 * x),
             (|vectors, x| vectors.softcap(x, 5.0), |x, fused| 5.0 * functions::tanh(x / 5.0, fused)),
         ];
