@@ -59,13 +59,9 @@ impl InstructionSet {
         match self {
             Self::Scalar => true,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => {
-                is_x86_feature_detected!("avx2")
-                    && is_x86_feature_detected!("fma")
-                    && is_x86_feature_detected!("f16c")
-            }
+            Self::Avx2 => packed::Avx::<false>::new().is_some(),
             #[cfg(target_arch = "x86_64")]
-            Self::AvxVnni => packed::AvxVnni::new().is_some(),
+            Self::AvxVnni => packed::Avx::<true>::new().is_some(),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Vnni => packed::Avx512::new().is_some(),
             #[cfg(target_arch = "x86_64")]

@@ -6,6 +6,8 @@
 use std::ops::Range;
 
 use super::super::{Parts, Pool};
+#[cfg(target_arch = "x86_64")]
+use super::{avx::Avx, avx2};
 
 /// Columns of a [`Chunk`].
 pub(super) const COLUMNS: usize = 256;
@@ -14,7 +16,7 @@ pub(super) const COLUMNS: usize = 256;
 const ROWS_PER_TASK: usize = 16;
 
 /// 256 columns of one row of the input; zeros beyond its end.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 #[repr(C)]
 pub(super) struct Chunk {
     pub(super) codes: [i8; COLUMNS],
@@ -24,31 +26,69 @@ pub(super) struct Chunk {
     pub(super) sums: [f32; 8],
     /// The same of each 16 columns.
     pub(super) half_sums: [f32; 16],
-    /// Of each 16 columns, the sum of the codes.
-    pub(super) totals: [i16; 16],
+    /// Of each 32 columns, the sums of the codes of the first two and the last two of four neighbours: as products of 8 bits
+    /// are added up.
+    pub(super) pairs: [[i16; 2]; 8],
+    /// The same of each 16 columns.
+    pub(super) half_pairs: [[i16; 2]; 16],
 }
 
 impl Chunk {
-    const ZERO: Self =
-        Self { codes: [0; COLUMNS], scales: [0.0; 8], sums: [0.0; 8], half_sums: [0.0; 16], totals: [0; 16] };
+    const ZERO: Self = Self {
+        codes: [0; COLUMNS],
+        scales: [0.0; 8],
+        sums: [0.0; 8],
+        half_sums: [0.0; 16],
+        pairs: [[0; 2]; 8],
+        half_pairs: [[0; 2]; 16],
+    };
 
     /// Takes over up to 256 numbers.
     #[inline(always)]
-    fn quantize(&mut self, numbers: &[f32]) {
-        *self = Self::ZERO;
-        for (i, numbers) in numbers.chunks(32).enumerate() {
-            let mut block = [0.0; 32];
-            block[..numbers.len()].copy_from_slice(numbers);
-            let scale = scale(&block);
-            let codes = codes(&block, scale);
-            let sums = [half_sum(&codes, 0), half_sum(&codes, 16)];
-            self.codes[32 * i..][..32].copy_from_slice(&codes);
-            self.scales[i] = scale;
-            self.sums[i] = (sums[0] + sums[1]) as f32 * scale;
-            self.totals[2 * i..][..2].copy_from_slice(&sums);
-            self.half_sums[2 * i] = sums[0] as f32 * scale;
-            self.half_sums[2 * i + 1] = sums[1] as f32 * scale;
+    fn quantize(&mut self, numbers: &[f32], block: impl Fn(&[f32; 32]) -> Quantized) {
+        let (whole, rest) = numbers.as_chunks();
+        for (i, numbers) in whole.iter().enumerate() {
+            self.store(i, &block(numbers));
         }
+        let mut count = whole.len();
+        if !rest.is_empty() {
+            let mut last = [0.0; 32];
+            last[..rest.len()].copy_from_slice(rest);
+            self.store(count, &block(&last));
+            count += 1;
+        }
+        for i in count..8 {
+            self.store(i, &Quantized { scale: 0.0, codes: [0; 32], pairs: [[0; 2]; 2] });
+        }
+    }
+
+    #[inline(always)]
+    fn store(&mut self, i: usize, block: &Quantized) {
+        let Quantized { scale, codes, pairs } = block;
+        let sums = pairs.map(|[first, second]| first + second);
+        self.codes.as_chunks_mut().0[i] = *codes;
+        self.scales[i] = *scale;
+        self.sums[i] = f32::from(sums[0] + sums[1]) * scale;
+        self.half_sums.as_chunks_mut().0[i] = sums.map(|sum| f32::from(sum) * scale);
+        self.half_pairs.as_chunks_mut().0[i] = *pairs;
+        self.pairs[i] = [pairs[0][0] + pairs[1][0], pairs[0][1] + pairs[1][1]];
+    }
+}
+
+/// 32 numbers in 8 bits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Quantized {
+    pub(super) scale: f32,
+    pub(super) codes: [i8; 32],
+    /// Of each half, see [`Chunk::pairs`].
+    pub(super) pairs: [[i16; 2]; 2],
+}
+
+impl Quantized {
+    fn new(numbers: &[f32; 32]) -> Self {
+        let scale = scale(numbers);
+        let codes = codes(numbers, scale);
+        Self { scale, codes, pairs: [half_pairs(&codes, 0), half_pairs(&codes, 16)] }
     }
 }
 
@@ -60,7 +100,13 @@ fn scale(numbers: &[f32; 32]) -> f32 {
         // For numbers without their signs, bits are in the order of the numbers, and NaN is above all.
         largest = largest.max((number.to_bits() & 0x7fff_ffff) as i32);
     }
-    let largest = f32::from_bits(largest as u32);
+    scale_of(largest as u32)
+}
+
+/// The scale for a largest number of such bits.
+#[inline(always)]
+pub(super) fn scale_of(largest: u32) -> f32 {
+    let largest = f32::from_bits(largest);
     if largest.is_finite() { largest / 127.0 } else { f32::NAN }
 }
 
@@ -77,8 +123,12 @@ fn codes(numbers: &[f32; 32], scale: f32) -> [i8; 32] {
 }
 
 #[inline(always)]
-fn half_sum(codes: &[i8; 32], start: usize) -> i16 {
-    codes[start..start + 16].iter().map(|code| i16::from(*code)).sum()
+fn half_pairs(codes: &[i8; 32], start: usize) -> [i16; 2] {
+    let mut pairs = [0; 2];
+    for (i, code) in codes[start..start + 16].iter().enumerate() {
+        pairs[i / 2 % 2] += i16::from(*code);
+    }
+    pairs
 }
 
 /// The nearest whole number to one of at most 127 in size, ties to even.
@@ -176,26 +226,23 @@ fn quantize_rows(numbers: &[f32], rows: usize, columns: usize, pool: &Pool, chun
     });
 }
 
-/// The same operations whatever the instructions, so the same bits.
+/// The same bits whatever the instructions.
 fn quantize_row<'a>(numbers: &[f32], chunk: impl Fn(usize) -> &'a mut Chunk) {
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has AVX2.
-        return unsafe { quantize_row_avx2(numbers, chunk) };
+    if let Some(lanes) = Avx::<false>::new() {
+        return avx2::quantize_row(lanes, numbers, chunk);
     }
-    quantize_row_with(numbers, chunk);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn quantize_row_avx2<'a>(numbers: &[f32], chunk: impl Fn(usize) -> &'a mut Chunk) {
-    quantize_row_with(numbers, chunk);
+    quantize_row_with(numbers, chunk, Quantized::new);
 }
 
 #[inline(always)]
-fn quantize_row_with<'a>(numbers: &[f32], chunk: impl Fn(usize) -> &'a mut Chunk) {
+pub(super) fn quantize_row_with<'a>(
+    numbers: &[f32],
+    chunk: impl Fn(usize) -> &'a mut Chunk,
+    block: impl Fn(&[f32; 32]) -> Quantized + Copy,
+) {
     for (index, numbers) in numbers.chunks(COLUMNS).enumerate() {
-        chunk(index).quantize(numbers);
+        chunk(index).quantize(numbers, block);
     }
 }
 
@@ -231,12 +278,14 @@ fn bundle_all(numbers: &[f32], rows: usize, columns: usize, pool: &Pool, bundles
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
 
     use super::*;
 
     fn quantized(numbers: &[f32]) -> Chunk {
         let mut chunk = Chunk::ZERO;
-        chunk.quantize(numbers);
+        chunk.quantize(numbers, Quantized::new);
         chunk
     }
 
@@ -262,6 +311,30 @@ mod tests {
     fn smallest_and_largest_numbers_do_no_harm() {
         assert_eq!(quantized(&[1e-40, -1e-40]).codes, [0; 256]);
         assert_eq!(quantized(&[f32::MAX, f32::MIN]).codes[..2], [127, -127]);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn vectors_make_the_same_bits() {
+        let Some(lanes) = Avx::<false>::new() else { return };
+        let mut rng = StdRng::seed_from_u64(1);
+        for length in [1, 31, 32, 33, 255, 256, 300] {
+            for largest in [1e-42, 1e-38, 1.0, 1e30, f32::INFINITY] {
+                let mut numbers: Vec<f32> = (0..length).map(|_| rng.random_range(-1.0..1.0)).collect();
+                numbers[length / 2] = largest;
+                let mut chunks = [const { [Chunk::ZERO; 2] }; 2];
+                for (quantize, chunks) in [true, false].into_iter().zip(&mut chunks) {
+                    let chunks = Parts::new(chunks);
+                    // SAFETY: one chunk is borrowed at a time.
+                    let chunk = |index| unsafe { &mut chunks.part(index..index + 1)[0] };
+                    match quantize {
+                        true => avx2::quantize_row(lanes, &numbers, chunk),
+                        false => quantize_row_with(&numbers, chunk, Quantized::new),
+                    }
+                }
+                assert_eq!(format!("{:?}", chunks[0]), format!("{:?}", chunks[1]), "{length}, {largest}");
+            }
+        }
     }
 
     proptest! {

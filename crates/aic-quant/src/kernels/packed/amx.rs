@@ -378,19 +378,20 @@ impl<B: Slices> Unpack for Coded<B> {
     fn unpack(amx: Amx, blocks: &[B], slice: usize, [out, _]: [&mut Square; 2]) {
         let (lanes, in_block) = (amx.0, B::COLUMNS / SLICE);
         let (block, slice) = (&blocks[slice / in_block], slice % in_block);
-        let codes = block.codes(lanes, slice);
-        for (part, codes) in codes.chunks(8 / B::PARTS).enumerate() {
-            let scale = block.scale(lanes, slice * B::PARTS + part);
-            let minimum = block.minimum(lanes, slice * B::PARTS + part);
+        for part in 0..B::PARTS {
+            let part_of_block = slice * B::PARTS + part;
+            let scale =
+                lanes.multiply(block.scale(lanes), lanes.whole_floats(block.step(lanes, part_of_block)));
+            let minimum = lanes.multiply(block.minimum(lanes), block.minimum_step(lanes, part_of_block));
             let lowest = lanes.multiply_add(lanes.splat_float(-B::OFFSET as f32), scale, minimum);
-            let pairs = out.0[part * 16 / B::PARTS..].as_chunks_mut::<2>().0;
-            for (codes, pairs) in codes.iter().zip(pairs) {
+            for group in part * 8 / B::PARTS..(part + 1) * 8 / B::PARTS {
+                let codes = block.codes(lanes, slice, group);
                 let number = |byte| {
-                    let code = lanes.and(lanes.shift(*codes, -8 * byte), lanes.splat(0xff));
+                    let code = lanes.and(lanes.shift(codes, -8 * byte), lanes.splat(0xff));
                     lanes.multiply_add(lanes.floats(code), scale, lowest)
                 };
-                amx.store(amx.pairs(number(0), number(1)), &mut pairs[0]);
-                amx.store(amx.pairs(number(2), number(3)), &mut pairs[1]);
+                amx.store(amx.pairs(number(0), number(1)), &mut out.0[2 * group]);
+                amx.store(amx.pairs(number(2), number(3)), &mut out.0[2 * group + 1]);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! 512-bit vectors: a register is a panel's sixteen rows.
 use std::arch::x86_64::*;
 
-use super::dot::Lanes;
+use super::dot::{Lanes, pair};
 use super::layout::{Group, ROWS};
 
 /// The proof that the processor has AVX-512 with bytes (BW) and 8-bit dot products (VNNI).
@@ -28,7 +28,10 @@ macro_rules! call {
 
 impl Lanes for Avx512 {
     const REGISTERS: usize = 32;
+    const NARROW: bool = false;
 
+    type Sums = __m512i;
+    type Whole = __m512;
     type Codes = __m512i;
     type Floats = __m512;
 
@@ -83,22 +86,45 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn with_offset(self, codes: __m512i, _: i32) -> __m512i {
+    fn with_offset(self, _: i32, codes: __m512i) -> __m512i {
         codes
     }
 
     #[inline(always)]
-    fn offset(self, offset: i32, which: [bool; 2], totals: [i16; 2]) -> __m512i {
+    fn begin(self, offset: i32, sums: [i16; 2]) -> __m512i {
         if offset == 0 {
             return self.splat(0);
         }
-        let weights = which.map(|counts| if counts { -offset as i16 } else { 0 });
-        call!(_mm512_dpwssd_epi32(self.splat(0), self.splat(pair(weights)), self.splat(pair(totals))))
+        let weights = self.splat(pair([-offset as i16; 2]));
+        call!(_mm512_dpwssd_epi32(self.splat(0), weights, self.splat(pair(sums))))
     }
 
     #[inline(always)]
-    fn dot(self, sum: __m512i, weights: __m512i, input: __m512i) -> __m512i {
+    fn dot(self, _: i32, sum: __m512i, weights: __m512i, input: __m512i) -> __m512i {
         call!(_mm512_dpbusd_epi32(sum, weights, input))
+    }
+
+    #[inline(always)]
+    fn widen(self, whole: Option<__m512>, sums: __m512i, steps: __m512) -> __m512 {
+        match whole {
+            None => self.multiply(self.floats(sums), steps),
+            Some(whole) => self.multiply_add(self.floats(sums), steps, whole),
+        }
+    }
+
+    #[inline(always)]
+    fn whole_floats(self, whole: __m512) -> __m512 {
+        whole
+    }
+
+    #[inline(always)]
+    fn steps(self, steps: &[u8; ROWS]) -> __m512 {
+        self.bytes(steps)
+    }
+
+    #[inline(always)]
+    fn signed_steps(self, steps: &[i8; ROWS]) -> __m512 {
+        self.floats(call!(_mm512_cvtepi8_epi32(_mm_loadu_si128(steps.as_ptr().cast()))))
     }
 
     #[inline(always)]
@@ -123,12 +149,7 @@ impl Lanes for Avx512 {
 
     #[inline(always)]
     fn bytes(self, numbers: &[u8; ROWS]) -> __m512 {
-        call!(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(numbers.as_ptr().cast()))))
-    }
-
-    #[inline(always)]
-    fn signed_bytes(self, numbers: &[i8; ROWS]) -> __m512 {
-        call!(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(numbers.as_ptr().cast()))))
+        self.floats(call!(_mm512_cvtepu8_epi32(_mm_loadu_si128(numbers.as_ptr().cast()))))
     }
 
     #[inline(always)]
@@ -157,10 +178,4 @@ impl Lanes for Avx512 {
         call!(_mm512_storeu_ps(numbers.as_mut_ptr(), floats));
         numbers
     }
-}
-
-/// Two 16-bit numbers in one lane.
-#[inline(always)]
-pub(super) fn pair([first, second]: [i16; 2]) -> u32 {
-    u32::from(first as u16) | u32::from(second as u16) << 16
 }

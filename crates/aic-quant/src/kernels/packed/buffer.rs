@@ -1,61 +1,40 @@
-use std::alloc::{self, Layout};
-use std::io;
-use std::ptr::NonNull;
+#[cfg(target_os = "linux")]
+use memmap2::Advice;
+use memmap2::MmapMut;
 
 use crate::{Error, Result};
 
-/// Bytes that begin on a page, zero at first.
-pub(super) struct Buffer {
-    start: NonNull<u8>,
-    length: usize,
-}
-
-// SAFETY: a `Buffer` owns its bytes, as a `Vec<u8>` does.
-unsafe impl Send for Buffer {}
-// SAFETY: as above.
-unsafe impl Sync for Buffer {}
+/// Bytes that begin on a page of memory, zero at first.
+///
+/// Large ones ask for huge pages: weights stream by without a look at the table of pages every 4 KiB, which the processor's
+/// prefetching does not cross either.
+pub(super) struct Buffer(Option<MmapMut>);
 
 impl Buffer {
-    /// Large buffers begin on a huge page, where the system gives those: fewer misses in the table of pages when weights
-    /// stream by.
+    #[cfg(target_os = "linux")]
     const HUGE_PAGE: usize = 2 << 20;
-    const PAGE: usize = 4 << 10;
 
     /// # Errors
     /// [`Error::Io`] if the system has no memory left.
     pub(super) fn zeroed(length: usize) -> Result<Self> {
         if length == 0 {
-            return Ok(Self { start: NonNull::dangling(), length });
+            return Ok(Self(None));
         }
-        let refused = || Error::io("allocate", "<memory>")(io::ErrorKind::OutOfMemory.into());
-        let layout = Self::layout(length).ok_or_else(refused)?;
-        // SAFETY: the layout's size is not zero.
-        let start = NonNull::new(unsafe { alloc::alloc_zeroed(layout) }).ok_or_else(refused)?;
-        Ok(Self { start, length })
-    }
-
-    fn layout(length: usize) -> Option<Layout> {
-        let align = if length < Self::HUGE_PAGE { Self::PAGE } else { Self::HUGE_PAGE };
-        Layout::from_size_align(length, align).ok()
+        let memory = MmapMut::map_anon(length).map_err(Error::io("allocate", "<memory>"))?;
+        #[cfg(target_os = "linux")]
+        if length >= Self::HUGE_PAGE {
+            // Slower without, but right.
+            let _ = memory.advise(Advice::HugePage);
+        }
+        Ok(Self(Some(memory)))
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
-        // SAFETY: the buffer owns that many bytes, all of which were written at least once.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
+        self.0.as_deref().unwrap_or_default()
     }
 
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as in `bytes`, and nobody else has them while `self` is borrowed mutably.
-        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.length) }
-    }
-}
-
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        if let Some(layout) = Self::layout(self.length).filter(|layout| layout.size() > 0) {
-            // SAFETY: `zeroed` allocated it with this layout.
-            unsafe { alloc::dealloc(self.start.as_ptr(), layout) };
-        }
+        self.0.as_deref_mut().unwrap_or_default()
     }
 }
 

@@ -13,11 +13,11 @@ mod activations;
 #[cfg(target_arch = "x86_64")]
 mod amx;
 #[cfg(target_arch = "x86_64")]
+mod avx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-#[cfg(target_arch = "x86_64")]
-mod avx_vnni;
 mod buffer;
 mod dot;
 mod layout;
@@ -35,7 +35,7 @@ use self::layout::{Block, Coded, Plain, ROWS, with_coded, with_plain};
 pub(crate) use self::product::{Product, Scratch, multiply};
 pub(super) use self::trial::try_out;
 #[cfg(target_arch = "x86_64")]
-pub(super) use self::{amx::Amx, avx_vnni::AvxVnni, avx512::Avx512};
+pub(super) use self::{amx::Amx, avx::Avx, avx512::Avx512};
 use super::{InstructionSet, Parts, Pool};
 use crate::{DType, Error, Result};
 

@@ -5,7 +5,7 @@ use super::activations::{Activations, Space};
 use super::layout::ROWS;
 use super::{Packed, scalar};
 #[cfg(target_arch = "x86_64")]
-use super::{amx, amx::Amx, avx_vnni::AvxVnni, avx2, avx512::Avx512, dot};
+use super::{amx, amx::Amx, avx::Avx, avx2, avx512::Avx512, dot};
 
 /// Most rows of the input in a tile. More would share the work of unpacking weights further, fewer stay in the second cache.
 pub(super) const TILE_ROWS: usize = 96;
@@ -169,12 +169,11 @@ fn compute(tile: &Tile<'_>) {
         if let Some(lanes) = (set >= InstructionSet::Avx512Vnni).then(Avx512::new).flatten() {
             return dot::compute(lanes, tile);
         }
-        if let Some(lanes) = (set >= InstructionSet::AvxVnni).then(AvxVnni::new).flatten() {
+        if let Some(lanes) = (set >= InstructionSet::AvxVnni).then(Avx::<true>::new).flatten() {
             return dot::compute(lanes, tile);
         }
-        if set >= InstructionSet::Avx2 {
-            // SAFETY: `Packed::pack` refuses instructions that this processor lacks. Sets above AVX2 have its instructions.
-            return unsafe { avx2::compute(tile) };
+        if let Some(lanes) = (set >= InstructionSet::Avx2).then(Avx::<false>::new).flatten() {
+            return avx2::compute(lanes, tile);
         }
     }
     scalar::compute(tile);
@@ -189,6 +188,9 @@ impl Tile<'_> {
         let start = row * width + first;
         // SAFETY: the tiles of a product do not overlap, and each is computed by one thread.
         let output = unsafe { self.output.part(start..start + count) };
-        output.copy_from_slice(&results[..count]);
+        match output.as_mut_array() {
+            Some(output) => *output = *results,
+            None => output.copy_from_slice(&results[..count]),
+        }
     }
 }

@@ -1,150 +1,107 @@
 //! Plain numbers: six rows of the input at a time, whose sums take twelve of the sixteen registers.
-use std::arch::asm;
-use std::arch::x86_64::{
-    _mm256_and_si256, _mm256_castsi256_ps, _mm256_fmadd_ps, _mm256_set1_epi32, _mm256_set1_ps,
-    _mm256_setzero_ps, _mm256_slli_epi32,
-};
+use std::arch::x86_64::{__m256, _mm256_fmadd_ps, _mm256_set1_ps, _mm256_setzero_ps};
 use std::ops::Range;
 
 use super::super::activations::bundle_rows;
-use super::super::layout::{Bf16, Block, F16, F32, ROWS};
+use super::super::dot::{Lanes, Numbers};
+use super::super::layout::ROWS;
 use super::super::product::{TILE_ROWS, Tile};
 use super::coded::{hold, load_numbers, store_numbers};
-use super::unpack::{halves, load};
+use super::{Avx2, PANELS};
+
+/// Columns multiplied in a step of a loop.
+const UNROLLED: usize = 4;
 
 /// Columns unpacked at a time.
-const COLUMNS: usize = 64;
-
-/// Panels multiplied at a time with a few rows of the input, so that no sum waits for the one before; as many streams of memory.
-const PANELS: usize = 4;
-
-/// Plain numbers of any size as 32-bit ones.
-pub(super) trait Widen: Block {
-    /// Columns of a panel as 32-bit numbers, in `space` or where they are.
-    ///
-    /// # Safety
-    /// The processor has AVX2, FMA and F16C.
-    unsafe fn widen<'a>(blocks: &'a [Self], space: &'a mut [[f32; ROWS]; COLUMNS]) -> &'a [[f32; ROWS]];
-}
-
-impl Widen for F32 {
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn widen<'a>(blocks: &'a [Self], _: &'a mut [[f32; ROWS]; COLUMNS]) -> &'a [[f32; ROWS]] {
-        Self::columns(blocks)
-    }
-}
-
-impl Widen for F16 {
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn widen<'a>(blocks: &'a [Self], space: &'a mut [[f32; ROWS]; COLUMNS]) -> &'a [[f32; ROWS]] {
-        for (block, out) in blocks.iter().zip(&mut *space) {
-            store_numbers(out, halves(&block.0));
-        }
-        space
-    }
-}
-
-impl Widen for Bf16 {
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn widen<'a>(blocks: &'a [Self], space: &'a mut [[f32; ROWS]; COLUMNS]) -> &'a [[f32; ROWS]] {
-        let upper = _mm256_set1_epi32(0xffff_0000_u32 as i32);
-        for (block, [even, odd]) in blocks.iter().zip(space.as_chunks_mut().0) {
-            let pairs = load(&block.0);
-            store_numbers(even, pairs.map(|pairs| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(pairs))));
-            store_numbers(odd, pairs.map(|pairs| _mm256_castsi256_ps(_mm256_and_si256(pairs, upper))));
-        }
-        space
-    }
-}
+const COLUMNS: usize = 256;
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn compute<B: Widen>(tile: &Tile<'_>) {
-    let panels = if tile.rows.len() < 3 { PANELS } else { 1 };
-    let mut first = tile.panels.start;
-    while first < tile.panels.end {
-        if panels == PANELS && tile.panels.end - first >= PANELS {
-            compute_panels::<B, PANELS>(tile, first);
-            first += PANELS;
-        } else {
-            compute_panels::<B, 1>(tile, first);
-            first += 1;
+pub(super) fn compute<B: Numbers>(lanes: Avx2, tile: &Tile<'_>) {
+    let mut unpacked = [[0.0; ROWS]; COLUMNS];
+    let mut sums = [[[0.0; ROWS]; TILE_ROWS]; PANELS];
+    for first in tile.panels.clone().step_by(PANELS) {
+        let panels = first..tile.panels.end.min(first + PANELS);
+        for sums in &mut sums[..panels.len()] {
+            sums[..tile.rows.len()].fill([0.0; ROWS]);
         }
-    }
-}
-
-/// Computes `P` panels from `first` on.
-#[target_feature(enable = "avx2,fma,f16c")]
-fn compute_panels<B: Widen, const P: usize>(tile: &Tile<'_>, first: usize) {
-    let mut spaces = [[[0.0; ROWS]; COLUMNS]; P];
-    let mut sums = [[[0.0; ROWS]; P]; TILE_ROWS];
-    let sums = &mut sums[..tile.rows.len()];
-    let panels: [&[B]; P] = std::array::from_fn(|i| tile.weights.panel(first + i));
-    for start in (0..tile.input.columns()).step_by(COLUMNS) {
-        let end = tile.input.columns().min(start + COLUMNS);
-        let mut weights = [&[][..]; P];
-        for ((weights, space), panel) in weights.iter_mut().zip(&mut spaces).zip(panels) {
-            // SAFETY: this function has the instructions.
-            *weights = unsafe { B::widen(&panel[start / B::COLUMNS..end.div_ceil(B::COLUMNS)], space) };
+        for start in (0..tile.input.columns()).step_by(COLUMNS) {
+            let columns = start..tile.input.columns().min(start + COLUMNS);
+            for (panel, sums) in panels.clone().zip(&mut sums) {
+                let blocks = columns.start / B::COLUMNS..columns.end.div_ceil(B::COLUMNS);
+                unpack(lanes, &tile.weights.panel::<B>(panel)[blocks], &mut unpacked);
+                add_rows(tile, columns.clone(), &unpacked, &mut sums[..tile.rows.len()]);
+            }
         }
-        add_rows(tile, start..end, weights, sums);
-    }
-    for (row, sums) in tile.rows.clone().zip(sums) {
-        for (i, sums) in sums.iter().enumerate() {
-            tile.store(row, first + i, sums);
+        for (panel, sums) in panels.zip(&sums) {
+            for (row, sums) in tile.rows.clone().zip(sums) {
+                tile.store(row, panel, sums);
+            }
         }
     }
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn add_rows<const P: usize>(
+fn unpack<B: Numbers>(lanes: Avx2, blocks: &[B], out: &mut [[f32; ROWS]; COLUMNS]) {
+    for (block, out) in blocks.iter().zip(out.chunks_exact_mut(B::COLUMNS)) {
+        for (column, out) in out.iter_mut().enumerate() {
+            *out = lanes.numbers(block.column(lanes, column));
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn add_rows(
     tile: &Tile<'_>,
     columns: Range<usize>,
-    weights: [&[[f32; ROWS]]; P],
-    mut sums: &mut [[[f32; ROWS]; P]],
+    weights: &[[f32; ROWS]; COLUMNS],
+    mut sums: &mut [[f32; ROWS]],
 ) {
+    let weights = &weights[..columns.len()];
     let mut row = tile.rows.start;
     while !sums.is_empty() {
         let (bundle, rest) = sums.split_at_mut(bundle_rows(sums.len()));
         let bundle_end = row + bundle.len();
         match bundle.len() {
-            6 => add::<6, P>(weights, &tile.input.bundle(row)[columns.clone()], bundle),
-            3 => add::<3, P>(weights, &tile.input.bundle(row)[columns.clone()], bundle),
-            2 => add::<2, P>(weights, &tile.input.bundle(row)[columns.clone()], bundle),
-            _ => add::<1, P>(weights, &tile.input.bundle(row)[columns.clone()], bundle),
+            6 => add::<6>(weights, &tile.input.bundle(row)[columns.clone()], bundle),
+            3 => add::<3>(weights, &tile.input.bundle(row)[columns.clone()], bundle),
+            2 => add::<2>(weights, &tile.input.bundle(row)[columns.clone()], bundle),
+            _ => add::<1>(weights, &tile.input.bundle(row)[columns.clone()], bundle),
         }
         (row, sums) = (bundle_end, rest);
     }
 }
 
-/// Adds the products of columns of `P` panels with `M` rows of the input to their sums.
+/// Adds the products of columns with `M` rows of the input to their sums.
 #[target_feature(enable = "avx2,fma,f16c")]
-fn add<const M: usize, const P: usize>(
-    weights: [&[[f32; ROWS]]; P],
-    input: &[[f32; M]],
-    sums: &mut [[[f32; ROWS]; P]],
-) {
-    let mut totals = [[[_mm256_setzero_ps(); 2]; P]; M];
-    for (totals, sums) in totals.iter_mut().zip(&*sums) {
-        for (total, sums) in totals.iter_mut().zip(sums) {
-            *total = load_numbers(sums);
+fn add<const M: usize>(weights: &[[f32; ROWS]], input: &[[f32; M]], sums: &mut [[f32; ROWS]]) {
+    let mut totals = [[_mm256_setzero_ps(); 2]; M];
+    for (total, sums) in totals.iter_mut().zip(&*sums) {
+        *total = load_numbers(sums);
+    }
+    let (weights_runs, weights_rest) = weights.as_chunks::<UNROLLED>();
+    let (input_runs, input_rest) = input.as_chunks::<UNROLLED>();
+    for (weights, input) in weights_runs.iter().zip(input_runs) {
+        for i in 0..UNROLLED {
+            add_column(&weights[i], &input[i], &mut totals);
         }
     }
-    let weights = weights.map(|weights| &weights[..input.len()]);
-    for (i, input) in input.iter().enumerate() {
-        for p in 0..P {
-            let weights = load_numbers(&weights[p][i]);
-            for j in 0..M {
-                let input = _mm256_set1_ps(input[j]);
-                for h in 0..2 {
-                    totals[j][p][h] = _mm256_fmadd_ps(weights[h], input, totals[j][p][h]);
-                }
-            }
-        }
-        hold!(totals.as_flattened_mut());
+    for (weights, input) in weights_rest.iter().zip(input_rest) {
+        add_column(weights, input, &mut totals);
     }
     for (sums, totals) in sums.iter_mut().zip(totals) {
-        for (sums, total) in sums.iter_mut().zip(totals) {
-            store_numbers(sums, total);
+        store_numbers(sums, totals);
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn add_column<const M: usize>(weights: &[f32; ROWS], input: &[f32; M], totals: &mut [[__m256; 2]; M]) {
+    let weights = load_numbers(weights);
+    for j in 0..M {
+        let input = _mm256_set1_ps(input[j]);
+        for h in 0..2 {
+            totals[j][h] = _mm256_fmadd_ps(weights[h], input, totals[j][h]);
         }
     }
+    hold!(totals);
 }

@@ -7,6 +7,13 @@ pub(crate) trait Lanes: Copy {
     /// Vector registers of the processor, over the number that make up sixteen lanes.
     const REGISTERS: usize;
 
+    /// Whether sums of products have 16 bits, which hold no more than a [run](super::slices::run) of groups.
+    const NARROW: bool;
+
+    /// Sums of products.
+    type Sums: Copy;
+    /// Steps, and sums times steps: whole numbers below 2²⁴ in whatever form suits.
+    type Whole: Copy;
     /// Four bytes, or a whole number, in each lane.
     type Codes: Copy;
     /// A number in each lane.
@@ -29,13 +36,19 @@ pub(crate) trait Lanes: Copy {
     /// Bytes of `table` at the places that the bytes of `places` name, all below 16.
     fn look_up(self, table: &[u8; 16], places: Self::Codes) -> Self::Codes;
 
-    /// Codes as [`dot`](Self::dot) takes them: from zero up, or less an offset of 128 where it wants numbers with a sign.
-    fn with_offset(self, codes: Self::Codes, offset: i32) -> Self::Codes;
-    /// What sums of products begin with so that the codes count as `offset` less: minus `offset` times those of the two
-    /// `totals` that `which` names.
-    fn offset(self, offset: i32, which: [bool; 2], totals: [i16; 2]) -> Self::Codes;
-    /// In each lane, `sum` and the products of four codes of weights with four of the input, which have a sign.
-    fn dot(self, sum: Self::Codes, weights: Self::Codes, input: Self::Codes) -> Self::Codes;
+    /// Codes that are `offset` too large as [`dot`](Self::dot) takes them: from zero up, or less an offset of 128 where it wants
+    /// numbers with a sign.
+    fn with_offset(self, offset: i32, codes: Self::Codes) -> Self::Codes;
+    /// What sums of products begin with so that the codes count as `offset` less: minus `offset` times the sums of the input's
+    /// codes, those of the first two and the last two of four neighbours.
+    fn begin(self, offset: i32, pair: [i16; 2]) -> Self::Sums;
+    /// In each lane, `sums` and the products of four codes of weights with four of the input, which have a sign.
+    fn dot(self, offset: i32, sums: Self::Sums, weights: Self::Codes, input: Self::Codes) -> Self::Sums;
+    fn steps(self, steps: &[u8; ROWS]) -> Self::Whole;
+    fn signed_steps(self, steps: &[i8; ROWS]) -> Self::Whole;
+    /// `whole` and the sums of a run, each times the step of its part.
+    fn widen(self, whole: Option<Self::Whole>, sums: Self::Sums, steps: Self::Whole) -> Self::Whole;
+    fn whole_floats(self, whole: Self::Whole) -> Self::Floats;
 
     /// Whole numbers as floating-point ones.
     fn floats(self, numbers: Self::Codes) -> Self::Floats;
@@ -45,11 +58,16 @@ pub(crate) trait Lanes: Copy {
     /// 16-bit floats.
     fn halves(self, bits: &[u16; ROWS]) -> Self::Floats;
     fn bytes(self, numbers: &[u8; ROWS]) -> Self::Floats;
-    fn signed_bytes(self, numbers: &[i8; ROWS]) -> Self::Floats;
     fn zero(self) -> Self::Floats;
     fn splat_float(self, number: f32) -> Self::Floats;
     fn multiply(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
     /// `a × b + c`, rounded once.
     fn multiply_add(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
     fn numbers(self, floats: Self::Floats) -> [f32; ROWS];
+}
+
+/// Two numbers in a lane, the first in the lower half.
+#[inline(always)]
+pub(crate) fn pair([first, second]: [i16; 2]) -> u32 {
+    u32::from(first as u16) | u32::from(second as u16) << 16
 }

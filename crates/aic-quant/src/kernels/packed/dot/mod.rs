@@ -7,6 +7,8 @@
 //! x86 multiplies numbers without a sign by numbers with one. So the codes of weights are taken from zero up, and what they
 //! are too large by comes off again as a multiple of the sum of the input's codes, all in whole numbers: those are the same
 //! as without special instructions.
+//!
+//! No vector goes through a method of arrays or options that takes a function: those are not compiled with the instructions.
 mod lanes;
 mod slices;
 #[cfg(test)]
@@ -15,10 +17,10 @@ mod tests;
 use std::array;
 use std::marker::PhantomData;
 
-pub(super) use self::lanes::Lanes;
-pub(super) use self::slices::{Numbers, Slices};
+pub(super) use self::lanes::{Lanes, pair};
+pub(super) use self::slices::{Numbers, Slices, run};
 use super::activations::{self, Chunk};
-use super::layout::{with_coded, with_plain};
+use super::layout::{ROWS, with_coded, with_plain};
 use super::product::Tile;
 
 /// Columns that are unpacked at once.
@@ -35,51 +37,98 @@ pub(super) fn compute<L: Lanes>(lanes: L, tile: &Tile<'_>) {
 }
 
 fn for_each_strip<L: Lanes, S: Strip>(lanes: L, tile: &Tile<'_>) {
+    if tile.rows.len() == 1 {
+        return for_each_panel::<L, S>(lanes, tile);
+    }
     for panel in tile.panels.clone() {
         let mut row = tile.rows.start;
         while row < tile.rows.end {
-            row += match tile.rows.end - row {
-                8.. if L::REGISTERS >= 32 => strip::<L, S, 8>(lanes, tile, panel, row),
-                4.. => strip::<L, S, 4>(lanes, tile, panel, row),
-                2.. => strip::<L, S, 2>(lanes, tile, panel, row),
-                _ => strip::<L, S, 1>(lanes, tile, panel, row),
+            row += match S::rows::<L>().min(tile.rows.end - row) {
+                8.. => strip::<L, S, 8, 1>(lanes, tile, panel, row),
+                4.. => strip::<L, S, 4, 1>(lanes, tile, panel, row),
+                3 => strip::<L, S, 3, 1>(lanes, tile, panel, row),
+                2 => strip::<L, S, 2, 1>(lanes, tile, panel, row),
+                _ => strip::<L, S, 1, 1>(lanes, tile, panel, row),
             };
         }
     }
 }
 
-/// Computes and stores the results of `M` rows from `row` on for a panel; returns `M`.
-fn strip<L: Lanes, S: Strip, const M: usize>(lanes: L, tile: &Tile<'_>, panel: usize, row: usize) -> usize {
-    let sums = lanes.call(
-        #[inline(always)]
-        || S::sums::<L, M>(lanes, tile, panel, row).map(|sums| lanes.numbers(sums)),
-    );
-    for (m, sums) in sums.iter().enumerate() {
-        tile.store(row + m, panel, sums);
+/// Of one row, two panels at a time: two streams of memory, and no sum that waits for the one before.
+fn for_each_panel<L: Lanes, S: Strip>(lanes: L, tile: &Tile<'_>) {
+    let (row, end) = (tile.rows.start, tile.panels.end);
+    let last = end - tile.panels.len() % 2;
+    for panel in (tile.panels.start..last).step_by(2) {
+        strip::<L, S, 1, 2>(lanes, tile, panel, row);
     }
+    if last < end {
+        strip::<L, S, 1, 1>(lanes, tile, last, row);
+    }
+}
+
+/// Computes and stores the results of `M` rows from `row` on for `P` panels from `panel` on; returns `M`.
+fn strip<L: Lanes, S: Strip, const M: usize, const P: usize>(
+    lanes: L,
+    tile: &Tile<'_>,
+    panel: usize,
+    row: usize,
+) -> usize {
+    lanes.call(
+        #[inline(always)]
+        || {
+            let sums = S::sums::<L, M, P>(lanes, tile, panel, row);
+            for (p, sums) in sums.into_iter().enumerate() {
+                for (m, sums) in sums.into_iter().enumerate() {
+                    tile.store(row + m, panel + p, &lanes.numbers(sums));
+                }
+            }
+        },
+    );
     M
 }
 
-/// Some rows of the input times a panel of weights of some type.
+/// Some rows of the input times panels of weights of some type.
 trait Strip {
-    /// The results for `M` rows from `row` on.
-    fn sums<L: Lanes, const M: usize>(lanes: L, tile: &Tile<'_>, panel: usize, row: usize) -> [L::Floats; M];
+    /// Most rows at a time, for which there are registers.
+    fn rows<L: Lanes>() -> usize;
+
+    /// The results for `M` rows from `row` on and `P` panels from `panel` on.
+    fn sums<L: Lanes, const M: usize, const P: usize>(
+        lanes: L,
+        tile: &Tile<'_>,
+        panel: usize,
+        row: usize,
+    ) -> [[L::Floats; M]; P];
 }
 
 struct Coded<B>(PhantomData<B>);
 
 impl<B: Slices> Strip for Coded<B> {
+    fn rows<L: Lanes>() -> usize {
+        match L::REGISTERS {
+            32.. => 8,
+            // Products need a register of their own before they are added.
+            _ if L::NARROW => 3,
+            _ => 4,
+        }
+    }
+
     #[inline(always)]
-    fn sums<L: Lanes, const M: usize>(lanes: L, tile: &Tile<'_>, panel: usize, row: usize) -> [L::Floats; M] {
-        let mut sums = [lanes.zero(); M];
-        for (index, blocks) in
-            tile.weights.panel::<B>(panel).chunks(activations::COLUMNS / B::COLUMNS).enumerate()
-        {
+    fn sums<L: Lanes, const M: usize, const P: usize>(
+        lanes: L,
+        tile: &Tile<'_>,
+        panel: usize,
+        row: usize,
+    ) -> [[L::Floats; M]; P] {
+        let mut sums = [[lanes.zero(); M]; P];
+        let panels: [&[B]; P] = array::from_fn(|p| tile.weights.panel(panel + p));
+        let in_chunk = activations::COLUMNS / B::COLUMNS;
+        for index in 0..panels[0].len().div_ceil(in_chunk) {
             let chunks = tile.input.chunks(index, row..row + M).as_array().expect("there are M rows");
-            for (at, block) in blocks.iter().enumerate() {
-                prefetch(lanes, block);
-                for slice in 0..B::COLUMNS / SLICE {
-                    add_slice(lanes, block, slice, chunks, at * (B::COLUMNS / SLICE) + slice, &mut sums);
+            for (panel, sums) in panels.iter().zip(&mut sums) {
+                let blocks = &panel[index * in_chunk..panel.len().min((index + 1) * in_chunk)];
+                for (at, block) in blocks.iter().enumerate() {
+                    add_block(lanes, block, chunks, at * (B::COLUMNS / SLICE), sums);
                 }
             }
         }
@@ -87,60 +136,117 @@ impl<B: Slices> Strip for Coded<B> {
     }
 }
 
-/// Adds the products of a slice of a block with the slice `at` of each chunk.
+/// Adds the products of a block with the slices from `at` on of each chunk.
 #[inline(always)]
-fn add_slice<L: Lanes, B: Slices, const M: usize>(
+fn add_block<L: Lanes, B: Slices, const M: usize>(
+    lanes: L,
+    block: &B,
+    chunks: &[Chunk; M],
+    at: usize,
+    sums: &mut [L::Floats; M],
+) {
+    let mut products = [lanes.zero(); M];
+    for slice in 0..B::COLUMNS / SLICE {
+        prefetch(lanes, block, slice, B::COLUMNS / SLICE);
+        let whole = slice_products(lanes, block, slice, chunks, at + slice);
+        for ((products, whole), chunk) in products.iter_mut().zip(whole).zip(chunks) {
+            *products = lanes.multiply_add(whole, lanes.splat_float(chunk.scales[at + slice]), *products);
+        }
+    }
+    let scale = block.scale(lanes);
+    for (sums, products) in sums.iter_mut().zip(products) {
+        *sums = lanes.multiply_add(products, scale, *sums);
+    }
+    if B::MINIMA {
+        add_minima(lanes, block, chunks, at, sums);
+    }
+}
+
+/// The products of a slice of a block with the slice `at` of each chunk, steps included: whole numbers below 2²⁴.
+#[inline(always)]
+fn slice_products<L: Lanes, B: Slices, const M: usize>(
     lanes: L,
     block: &B,
     slice: usize,
     chunks: &[Chunk; M],
     at: usize,
-    sums: &mut [L::Floats; M],
-) {
-    let codes = block.codes(lanes, slice);
-    for (part, codes) in codes.chunks(8 / B::PARTS).enumerate() {
-        let scale = block.scale(lanes, slice * B::PARTS + part);
-        let mut products = [lanes.splat(0); M];
-        for (products, chunk) in products.iter_mut().zip(chunks) {
-            *products = lanes.offset(B::OFFSET, counted::<B>(part), totals(chunk, at));
-        }
-        for (group, codes) in codes.iter().enumerate() {
-            let (group, codes) = (8 * at + part * 8 / B::PARTS + group, lanes.with_offset(*codes, B::OFFSET));
-            for (products, chunk) in products.iter_mut().zip(chunks) {
-                *products = lanes.dot(*products, codes, lanes.splat(group_of(chunk, group)));
+) -> [L::Floats; M] {
+    let run = if L::NARROW { const { run::<B>() } } else { 8 / B::PARTS };
+    let part_groups = 8 / B::PARTS;
+    let mut sums = [lanes.begin(0, [0; 2]); M];
+    let mut whole = [lanes.steps(&[0; ROWS]); M];
+    for_each_of_eight(
+        #[inline(always)]
+        |index| {
+            let part = index / part_groups;
+            if index % part_groups == 0 {
+                for (sums, chunk) in sums.iter_mut().zip(chunks) {
+                    *sums = lanes.begin(B::OFFSET, pairs::<B>(chunk, at, part));
+                }
+            } else if index % run == 0 {
+                sums = [lanes.begin(0, [0; 2]); M];
             }
-        }
-        for ((sums, products), chunk) in sums.iter_mut().zip(products).zip(chunks) {
-            let products = lanes.multiply(lanes.floats(products), scale);
-            *sums = lanes.multiply_add(products, lanes.splat_float(chunk.scales[at]), *sums);
-        }
+            // Lower and upper halves of the same bytes follow each other, so that few codes wait in registers.
+            let group = if run == 8 { index / 2 + index % 2 * 4 } else { index };
+            let codes = lanes.with_offset(B::OFFSET, block.codes(lanes, slice, group));
+            for (sums, chunk) in sums.iter_mut().zip(chunks) {
+                *sums = lanes.dot(B::OFFSET, *sums, codes, lanes.splat(group_of(chunk, 8 * at + group)));
+            }
+            if index % run == run - 1 {
+                let steps = block.step(lanes, slice * B::PARTS + part);
+                for (whole, sums) in whole.iter_mut().zip(sums) {
+                    let before = if index < run { None } else { Some(*whole) };
+                    *whole = lanes.widen(before, sums, steps);
+                }
+            }
+        },
+    );
+    let mut floats = [lanes.zero(); M];
+    for (floats, whole) in floats.iter_mut().zip(whole) {
+        *floats = lanes.whole_floats(whole);
     }
-    if B::MINIMA {
-        add_minima(lanes, block, slice, chunks, at, sums);
-    }
+    floats
 }
 
-/// Which halves of a slice a part of it is.
+/// Not a loop, so that places and distances are constants and vectors stay in registers.
 #[inline(always)]
-const fn counted<B: Slices>(part: usize) -> [bool; 2] {
-    [B::PARTS == 1 || part == 0, B::PARTS == 1 || part == 1]
+fn for_each_of_eight(mut call: impl FnMut(usize)) {
+    call(0);
+    call(1);
+    call(2);
+    call(3);
+    call(4);
+    call(5);
+    call(6);
+    call(7);
+}
+
+/// What the offset of a part's codes is multiplied with.
+#[inline(always)]
+fn pairs<B: Slices>(chunk: &Chunk, at: usize, part: usize) -> [i16; 2] {
+    if B::PARTS == 1 { chunk.pairs[at] } else { chunk.half_pairs[2 * at + part] }
 }
 
 #[inline(always)]
 fn add_minima<L: Lanes, B: Slices, const M: usize>(
     lanes: L,
     block: &B,
-    slice: usize,
     chunks: &[Chunk; M],
     at: usize,
     sums: &mut [L::Floats; M],
 ) {
-    for part in 0..B::PARTS {
-        let minimum = block.minimum(lanes, slice * B::PARTS + part);
-        for (sums, chunk) in sums.iter_mut().zip(chunks) {
-            let input = if B::PARTS == 1 { chunk.sums[at] } else { chunk.half_sums[2 * at + part] };
-            *sums = lanes.multiply_add(minimum, lanes.splat_float(input), *sums);
+    let mut minima = [lanes.zero(); M];
+    for part in 0..B::COLUMNS / SLICE * B::PARTS {
+        let step = block.minimum_step(lanes, part);
+        for (minima, chunk) in minima.iter_mut().zip(chunks) {
+            let input = if B::PARTS == 1 { chunk.sums[at + part] } else { chunk.half_sums[2 * at + part] };
+            let input = lanes.splat_float(input);
+            *minima = if B::STEPS { lanes.multiply_add(step, input, *minima) } else { input };
         }
+    }
+    let minimum = block.minimum(lanes);
+    for (sums, minima) in sums.iter_mut().zip(minima) {
+        *sums = lanes.multiply_add(minima, minimum, *sums);
     }
 }
 
@@ -150,39 +256,53 @@ struct Plain<B>(PhantomData<B>);
 const RUN: usize = 16;
 
 impl<B: Numbers> Strip for Plain<B> {
+    fn rows<L: Lanes>() -> usize {
+        if L::REGISTERS >= 32 { 8 } else { 4 }
+    }
+
     #[inline(always)]
-    fn sums<L: Lanes, const M: usize>(lanes: L, tile: &Tile<'_>, panel: usize, row: usize) -> [L::Floats; M] {
-        let mut sums = [lanes.zero(); M];
+    fn sums<L: Lanes, const M: usize, const P: usize>(
+        lanes: L,
+        tile: &Tile<'_>,
+        panel: usize,
+        row: usize,
+    ) -> [[L::Floats; M]; P] {
+        let mut sums = [[lanes.zero(); M]; P];
         let rows: [_; M] = array::from_fn(|m| tile.input.numbers(row + m).as_chunks::<RUN>());
-        let (whole, rest) =
-            tile.weights.panel::<B>(panel).split_at(tile.input.columns() / RUN * (RUN / B::COLUMNS));
-        for (index, blocks) in whole.chunks_exact(RUN / B::COLUMNS).enumerate() {
-            blocks.iter().for_each(|block| prefetch(lanes, block));
+        let whole = tile.input.columns() / RUN;
+        let panels: [&[B]; P] = array::from_fn(|p| tile.weights.panel(panel + p));
+        for index in 0..whole {
+            let blocks = panels.map(|panel| &panel[index * (RUN / B::COLUMNS)..][..RUN / B::COLUMNS]);
+            for blocks in blocks {
+                blocks.iter().for_each(|block| prefetch(lanes, block, 0, 1));
+            }
             add_run(lanes, blocks, &rows.map(|(runs, _)| &runs[index]), &mut sums);
         }
         let mut last = [[0.0; RUN]; M];
         for (last, (_, rest)) in last.iter_mut().zip(rows) {
             last[..rest.len()].copy_from_slice(rest);
         }
-        add_run(lanes, rest, &last.each_ref(), &mut sums);
+        add_run(lanes, panels.map(|panel| &panel[whole * (RUN / B::COLUMNS)..]), &last.each_ref(), &mut sums);
         sums
     }
 }
 
 /// Adds the products of up to 16 columns.
 #[inline(always)]
-fn add_run<L: Lanes, B: Numbers, const M: usize>(
+fn add_run<L: Lanes, B: Numbers, const M: usize, const P: usize>(
     lanes: L,
-    blocks: &[B],
+    blocks: [&[B]; P],
     rows: &[&[f32; RUN]; M],
-    sums: &mut [L::Floats; M],
+    sums: &mut [[L::Floats; M]; P],
 ) {
-    for (index, block) in blocks.iter().take(RUN / B::COLUMNS).enumerate() {
+    for index in 0..blocks[0].len() {
         for column in 0..B::COLUMNS {
-            let weights = block.column(lanes, column);
-            for (sums, row) in sums.iter_mut().zip(rows) {
-                *sums =
-                    lanes.multiply_add(weights, lanes.splat_float(row[index * B::COLUMNS + column]), *sums);
+            for (blocks, sums) in blocks.iter().zip(&mut *sums) {
+                let weights = blocks[index].column(lanes, column);
+                for (sums, row) in sums.iter_mut().zip(rows) {
+                    let input = lanes.splat_float(row[index * B::COLUMNS + column]);
+                    *sums = lanes.multiply_add(weights, input, *sums);
+                }
             }
         }
     }
@@ -194,17 +314,12 @@ fn group_of(chunk: &Chunk, index: usize) -> u32 {
     u32::from_le_bytes(chunk.codes.as_chunks().0[index].map(|code| code as u8))
 }
 
-/// The sums of the codes of both halves of a slice.
+/// Asks for what comes some way after a slice of a block, each slice for its share.
 #[inline(always)]
-fn totals(chunk: &Chunk, slice: usize) -> [i16; 2] {
-    chunk.totals.as_chunks().0[slice]
-}
-
-/// Asks for what comes some way after `block`.
-#[inline(always)]
-fn prefetch<L: Lanes, B>(lanes: L, block: &B) {
-    let block = std::ptr::from_ref(block).cast::<u8>();
-    for line in 0..size_of::<B>().div_ceil(64) {
-        lanes.prefetch(block.wrapping_add(PREFETCH_BYTES + 64 * line));
+fn prefetch<L: Lanes, B>(lanes: L, block: &B, slice: usize, slices: usize) {
+    let lines = size_of::<B>().div_ceil(64).div_ceil(slices);
+    let start = std::ptr::from_ref(block).cast::<u8>().wrapping_add(PREFETCH_BYTES + slice * lines * 64);
+    for line in 0..lines {
+        lanes.prefetch(start.wrapping_add(64 * line));
     }
 }

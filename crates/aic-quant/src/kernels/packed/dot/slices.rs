@@ -7,23 +7,48 @@ use super::Lanes;
 use crate::codec::nonlinear::{FP4_LEVELS, LEVELS, half_of_power};
 
 /// A block of codes, to be taken 32 columns at a time.
+///
+/// Its numbers are (code − offset) × step × scale + minimum step × minimum; steps are whole numbers, of a part each. Parts are
+/// counted through all slices.
 pub(crate) trait Slices: Coded {
+    /// Codes there are, from zero up.
+    const CODES: i32;
     /// How much the codes are too large.
     const OFFSET: i32;
-    /// Scales that 32 columns have: one, or one for each half.
+    /// Parts that 32 columns have: one, or one for each half.
     const PARTS: usize = 1;
-    /// Whether something is added to the codes times their scale.
+    /// Whether parts have steps.
+    const STEPS: bool = Self::COLUMNS > 32;
+    /// Whether there is a minimum.
     const MINIMA: bool = false;
 
-    /// The eight groups of a slice, none of whose codes has a sign.
-    fn codes<L: Lanes>(&self, lanes: L, slice: usize) -> [L::Codes; 8];
-    /// The scales of a part; parts are counted through all slices.
-    fn scale<L: Lanes>(&self, lanes: L, part: usize) -> L::Floats;
-    /// What is added to the codes of a part times their scale.
+    /// A group of the eight of a slice, none of whose codes has a sign.
+    fn codes<L: Lanes>(&self, lanes: L, slice: usize, group: usize) -> L::Codes;
+    fn scale<L: Lanes>(&self, lanes: L) -> L::Floats;
     #[inline(always)]
-    fn minimum<L: Lanes>(&self, lanes: L, _part: usize) -> L::Floats {
+    fn step<L: Lanes>(&self, lanes: L, _part: usize) -> L::Whole {
+        lanes.steps(&[1; ROWS])
+    }
+    #[inline(always)]
+    fn minimum<L: Lanes>(&self, lanes: L) -> L::Floats {
         lanes.zero()
     }
+    #[inline(always)]
+    fn minimum_step<L: Lanes>(&self, lanes: L, _part: usize) -> L::Floats {
+        lanes.splat_float(1.0)
+    }
+}
+
+/// Groups of a part whose products fit sums of 16 bits, each of two neighbouring columns of every group; in the end, that is:
+/// what codes are too large by is part of the sum, and on the way there it may overflow.
+///
+/// Eight for 4 bits (8 × 2 × 15 × 127 = 30480) and for 5 bits less 16 (32512); four for 5 bits from zero up (31496) and for 6
+/// bits less 32 (32512). Codes of 8 bits, which are multiplied with their signs, are alone (2 × 128 × 127 = 32512).
+pub(crate) const fn run<B: Slices>() -> usize {
+    let above = B::CODES - 1 - B::OFFSET;
+    let largest = if above > B::OFFSET { above } else { B::OFFSET };
+    let (fit, groups) = (i16::MAX as i32 / (2 * 127 * largest), 8 / B::PARTS as i32);
+    if fit >= groups { groups as usize } else { 1 << fit.ilog2() }
 }
 
 /// A block of plain numbers.
@@ -57,267 +82,312 @@ impl Numbers for Bf16 {
 }
 
 impl Slices for Q8_0 {
+    const CODES: i32 = 256;
     const OFFSET: i32 = 128;
 
     #[inline(always)]
-    fn codes<L: Lanes>(&self, lanes: L, _: usize) -> [L::Codes; 8] {
-        eight(|g| lanes.xor(lanes.load(&self.codes[g]), lanes.splat(0x8080_8080)))
+    fn codes<L: Lanes>(&self, lanes: L, _: usize, group: usize) -> L::Codes {
+        lanes.xor(lanes.load(&self.codes[group]), lanes.splat(0x8080_8080))
     }
 
     #[inline(always)]
-    fn scale<L: Lanes>(&self, lanes: L, _: usize) -> L::Floats {
+    fn scale<L: Lanes>(&self, lanes: L) -> L::Floats {
         lanes.halves(&self.scales)
     }
 }
 
 impl Slices for Q4_0 {
+    const CODES: i32 = 16;
     const OFFSET: i32 = 8;
 
     #[inline(always)]
-    fn codes<L: Lanes>(&self, lanes: L, _: usize) -> [L::Codes; 8] {
-        nibbles(lanes, &self.nibbles)
+    fn codes<L: Lanes>(&self, lanes: L, _: usize, group: usize) -> L::Codes {
+        nibbles(lanes, &self.nibbles, group)
     }
 
     #[inline(always)]
-    fn scale<L: Lanes>(&self, lanes: L, _: usize) -> L::Floats {
+    fn scale<L: Lanes>(&self, lanes: L) -> L::Floats {
         lanes.halves(&self.scales)
     }
 }
 
 impl Slices for Q4_1 {
+    const CODES: i32 = 16;
     const OFFSET: i32 = 0;
     const MINIMA: bool = true;
 
     #[inline(always)]
-    fn codes<L: Lanes>(&self, lanes: L, _: usize) -> [L::Codes; 8] {
-        nibbles(lanes, &self.nibbles)
+    fn codes<L: Lanes>(&self, lanes: L, _: usize, group: usize) -> L::Codes {
+        nibbles(lanes, &self.nibbles, group)
     }
 
     #[inline(always)]
-    fn scale<L: Lanes>(&self, lanes: L, _: usize) -> L::Floats {
+    fn scale<L: Lanes>(&self, lanes: L) -> L::Floats {
         lanes.halves(&self.scales)
     }
 
     #[inline(always)]
-    fn minimum<L: Lanes>(&self, lanes: L, _: usize) -> L::Floats {
+    fn minimum<L: Lanes>(&self, lanes: L) -> L::Floats {
         lanes.halves(&self.minima)
     }
 }
 
 impl Slices for Q5_0 {
+    const CODES: i32 = 32;
     const OFFSET: i32 = 16;
 
     #[inline(always)]
-    fn codes<L: Lanes>(&self, lanes: L, _: usize) -> [L::Codes; 8] {
-        with_bits(lanes, nibbles(lanes, &self.nibbles), &self.bits, 4)
+    fn codes<L: Lanes>(&self, lanes: L, _: usize, group: usize) -> L::Codes {
+        with_bits(lanes, nibbles(lanes, &self.nibbles, group), &self.bits, group, 4)
     }
 
     #[inline(always)]
-    fn scale<L: Lanes>(&self, lanes: L, _: usize) -> L::Floats {
+    fn scale<L: Lanes>(&self, lanes: L) -> L::Floats {
         lanes.halves(&self.scales)
     }
 }
 
 impl Slices for Q5_1 {
+    const CODES: i32 = 32;
     const OFFSET: i32 = 0;
     const MINIMA: bool = true;
 
     #[inline(always)]
-    fn codes<L: Lanes>(&self, lanes: L, _: usize) -> [L::Codes; 8] {
-        with_bits(lanes, nibbles(lanes, &self.nibbles), &self.bits, 4)
+    fn codes<L: Lanes>(&self, lanes: L, _: usize, group: usize) -> L::Codes {
+        with_bits(lanes, nibbles(lanes, &self.nibbles, group), &self.bits, group, 4)
     }
 
     #[inline(always)]
-    fn scale<L: Lanes>(&self, lanes: L, _: usize) -> L::Floats {
+    fn scale<L: Lanes>(&self, lanes: L) -> L::Floats {
         lanes.halves(&self.scales)
     }
 
     #[inline(always)]
-    fn minimum<L: Lanes>(&self, lanes: L, _: usize) -> L::Floats {
+    fn minimum<L: Lanes>(&self, lanes: L) -> L::Floats {
         lanes.halves(&self.minima)
     }
 }
 
 impl Slices for Iq4Nl {
+    const CODES: i32 = 256;
     const OFFSET: i32 = 128;
 
     #[inline(always)]
-    fn codes<L: Lanes>(&self, lanes: L, _: usize) -> [L::Codes; 8] {
-        levels(lanes, &self.nibbles, &const { above(LEVELS, Self::OFFSET) })
+    fn codes<L: Lanes>(&self, lanes: L, _: usize, group: usize) -> L::Codes {
+        levels(lanes, &self.nibbles, group, &const { above(LEVELS, Self::OFFSET) })
     }
 
     #[inline(always)]
-    fn scale<L: Lanes>(&self, lanes: L, _: usize) -> L::Floats {
+    fn scale<L: Lanes>(&self, lanes: L) -> L::Floats {
         lanes.halves(&self.scales)
     }
 }
 
 impl Slices for Mxfp4 {
+    const CODES: i32 = 25;
     const OFFSET: i32 = 12;
 
     #[inline(always)]
-    fn codes<L: Lanes>(&self, lanes: L, _: usize) -> [L::Codes; 8] {
-        levels(lanes, &self.nibbles, &const { above(FP4_LEVELS, Self::OFFSET) })
+    fn codes<L: Lanes>(&self, lanes: L, _: usize, group: usize) -> L::Codes {
+        levels(lanes, &self.nibbles, group, &const { above(FP4_LEVELS, Self::OFFSET) })
     }
 
     #[inline(always)]
-    fn scale<L: Lanes>(&self, lanes: L, _: usize) -> L::Floats {
+    fn scale<L: Lanes>(&self, lanes: L) -> L::Floats {
         lanes.load_floats(&self.exponents.map(half_of_power))
     }
 }
 
 impl Slices for Q2K {
+    const CODES: i32 = 4;
     const OFFSET: i32 = 0;
     const PARTS: usize = 2;
     const MINIMA: bool = true;
 
     #[inline(always)]
-    fn codes<L: Lanes>(&self, lanes: L, slice: usize) -> [L::Codes; 8] {
-        crumbs(lanes, &self.crumbs, slice)
+    fn codes<L: Lanes>(&self, lanes: L, slice: usize, group: usize) -> L::Codes {
+        crumbs(lanes, &self.crumbs, slice, group)
     }
 
     #[inline(always)]
-    fn scale<L: Lanes>(&self, lanes: L, part: usize) -> L::Floats {
-        lanes.multiply(lanes.halves(&self.scales), lanes.bytes(&self.steps[part].map(|steps| steps & 15)))
+    fn scale<L: Lanes>(&self, lanes: L) -> L::Floats {
+        lanes.halves(&self.scales)
     }
 
     #[inline(always)]
-    fn minimum<L: Lanes>(&self, lanes: L, part: usize) -> L::Floats {
-        minus(lanes, &self.minima, &self.steps[part].map(|steps| steps >> 4))
+    fn step<L: Lanes>(&self, lanes: L, part: usize) -> L::Whole {
+        lanes.steps(&self.steps[part].map(|steps| steps & 15))
+    }
+
+    #[inline(always)]
+    fn minimum<L: Lanes>(&self, lanes: L) -> L::Floats {
+        minus(lanes, &self.minima)
+    }
+
+    #[inline(always)]
+    fn minimum_step<L: Lanes>(&self, lanes: L, part: usize) -> L::Floats {
+        lanes.bytes(&self.steps[part].map(|steps| steps >> 4))
     }
 }
 
 impl Slices for Q3K {
+    const CODES: i32 = 8;
     const OFFSET: i32 = 4;
     const PARTS: usize = 2;
 
     #[inline(always)]
-    fn codes<L: Lanes>(&self, lanes: L, slice: usize) -> [L::Codes; 8] {
-        with_bits(lanes, crumbs(lanes, &self.crumbs, slice), &self.bits[slice], 2)
+    fn codes<L: Lanes>(&self, lanes: L, slice: usize, group: usize) -> L::Codes {
+        with_bits(lanes, crumbs(lanes, &self.crumbs, slice, group), &self.bits[slice], group, 2)
     }
 
     #[inline(always)]
-    fn scale<L: Lanes>(&self, lanes: L, part: usize) -> L::Floats {
-        lanes.multiply(lanes.halves(&self.scales), lanes.signed_bytes(&self.steps[part]))
+    fn scale<L: Lanes>(&self, lanes: L) -> L::Floats {
+        lanes.halves(&self.scales)
+    }
+
+    #[inline(always)]
+    fn step<L: Lanes>(&self, lanes: L, part: usize) -> L::Whole {
+        lanes.signed_steps(&self.steps[part])
     }
 }
 
 impl Slices for Q4K {
+    const CODES: i32 = 16;
     const OFFSET: i32 = 0;
     const MINIMA: bool = true;
 
     #[inline(always)]
-    fn codes<L: Lanes>(&self, lanes: L, slice: usize) -> [L::Codes; 8] {
-        nibbles(lanes, &self.nibbles[slice])
+    fn codes<L: Lanes>(&self, lanes: L, slice: usize, group: usize) -> L::Codes {
+        nibbles(lanes, &self.nibbles[slice], group)
     }
 
     #[inline(always)]
-    fn scale<L: Lanes>(&self, lanes: L, part: usize) -> L::Floats {
-        lanes.multiply(lanes.halves(&self.scales), lanes.bytes(&self.scale_steps[part]))
+    fn scale<L: Lanes>(&self, lanes: L) -> L::Floats {
+        lanes.halves(&self.scales)
     }
 
     #[inline(always)]
-    fn minimum<L: Lanes>(&self, lanes: L, part: usize) -> L::Floats {
-        minus(lanes, &self.minima, &self.minimum_steps[part])
+    fn step<L: Lanes>(&self, lanes: L, part: usize) -> L::Whole {
+        lanes.steps(&self.scale_steps[part])
+    }
+
+    #[inline(always)]
+    fn minimum<L: Lanes>(&self, lanes: L) -> L::Floats {
+        minus(lanes, &self.minima)
+    }
+
+    #[inline(always)]
+    fn minimum_step<L: Lanes>(&self, lanes: L, part: usize) -> L::Floats {
+        lanes.bytes(&self.minimum_steps[part])
     }
 }
 
 impl Slices for Q5K {
+    const CODES: i32 = 32;
     const OFFSET: i32 = 0;
     const MINIMA: bool = true;
 
     #[inline(always)]
-    fn codes<L: Lanes>(&self, lanes: L, slice: usize) -> [L::Codes; 8] {
-        with_bits(lanes, nibbles(lanes, &self.nibbles[slice]), &self.bits[slice], 4)
+    fn codes<L: Lanes>(&self, lanes: L, slice: usize, group: usize) -> L::Codes {
+        with_bits(lanes, nibbles(lanes, &self.nibbles[slice], group), &self.bits[slice], group, 4)
     }
 
     #[inline(always)]
-    fn scale<L: Lanes>(&self, lanes: L, part: usize) -> L::Floats {
-        lanes.multiply(lanes.halves(&self.scales), lanes.bytes(&self.scale_steps[part]))
+    fn scale<L: Lanes>(&self, lanes: L) -> L::Floats {
+        lanes.halves(&self.scales)
     }
 
     #[inline(always)]
-    fn minimum<L: Lanes>(&self, lanes: L, part: usize) -> L::Floats {
-        minus(lanes, &self.minima, &self.minimum_steps[part])
+    fn step<L: Lanes>(&self, lanes: L, part: usize) -> L::Whole {
+        lanes.steps(&self.scale_steps[part])
+    }
+
+    #[inline(always)]
+    fn minimum<L: Lanes>(&self, lanes: L) -> L::Floats {
+        minus(lanes, &self.minima)
+    }
+
+    #[inline(always)]
+    fn minimum_step<L: Lanes>(&self, lanes: L, part: usize) -> L::Floats {
+        lanes.bytes(&self.minimum_steps[part])
     }
 }
 
 impl Slices for Q6K {
+    const CODES: i32 = 64;
     const OFFSET: i32 = 32;
     const PARTS: usize = 2;
 
     #[inline(always)]
-    fn codes<L: Lanes>(&self, lanes: L, slice: usize) -> [L::Codes; 8] {
-        let low = nibbles(lanes, &self.nibbles[slice]);
-        let mask = lanes.splat(0x3030_3030);
-        eight(|g| {
-            let crumbs = lanes.load(&self.crumbs[2 * slice + g / 4]);
-            lanes.or(low[g], lanes.and(lanes.shift(crumbs, 4 - 2 * (g as i32 % 4)), mask))
-        })
+    fn codes<L: Lanes>(&self, lanes: L, slice: usize, group: usize) -> L::Codes {
+        let low = nibbles(lanes, &self.nibbles[slice], group);
+        let crumbs = lanes.load(&self.crumbs[2 * slice + group / 4]);
+        let high = lanes.and(lanes.shift(crumbs, 4 - 2 * (group as i32 % 4)), lanes.splat(0x3030_3030));
+        lanes.or(low, high)
     }
 
     #[inline(always)]
-    fn scale<L: Lanes>(&self, lanes: L, part: usize) -> L::Floats {
-        lanes.multiply(lanes.halves(&self.scales), lanes.signed_bytes(&self.steps[part]))
+    fn scale<L: Lanes>(&self, lanes: L) -> L::Floats {
+        lanes.halves(&self.scales)
+    }
+
+    #[inline(always)]
+    fn step<L: Lanes>(&self, lanes: L, part: usize) -> L::Whole {
+        lanes.signed_steps(&self.steps[part])
     }
 }
 
 impl Slices for Iq4Xs {
+    const CODES: i32 = 256;
     const OFFSET: i32 = 128;
 
     #[inline(always)]
-    fn codes<L: Lanes>(&self, lanes: L, slice: usize) -> [L::Codes; 8] {
-        levels(lanes, &self.nibbles[slice], &const { above(LEVELS, Self::OFFSET) })
+    fn codes<L: Lanes>(&self, lanes: L, slice: usize, group: usize) -> L::Codes {
+        levels(lanes, &self.nibbles[slice], group, &const { above(LEVELS, Self::OFFSET) })
     }
 
     #[inline(always)]
-    fn scale<L: Lanes>(&self, lanes: L, part: usize) -> L::Floats {
-        lanes.multiply(lanes.halves(&self.scales), lanes.signed_bytes(&self.steps[part]))
+    fn scale<L: Lanes>(&self, lanes: L) -> L::Floats {
+        lanes.halves(&self.scales)
+    }
+
+    #[inline(always)]
+    fn step<L: Lanes>(&self, lanes: L, part: usize) -> L::Whole {
+        lanes.signed_steps(&self.steps[part])
     }
 }
 
-/// Of eight groups. Not a loop, so that places and distances are constants and vectors stay in registers.
+/// A group of four planes, in the lower halves of the bytes or the upper.
 #[inline(always)]
-fn eight<C>(group: impl Fn(usize) -> C) -> [C; 8] {
-    [group(0), group(1), group(2), group(3), group(4), group(5), group(6), group(7)]
-}
-
-/// The two planes of four groups, the lower halves of the bytes and the upper.
-#[inline(always)]
-fn nibbles<L: Lanes>(lanes: L, packed: &[Group; 4]) -> [L::Codes; 8] {
-    let mask = lanes.splat(0x0f0f_0f0f);
-    eight(|g| lanes.and(lanes.shift(lanes.load(&packed[g % 4]), -4 * (g as i32 / 4)), mask))
+fn nibbles<L: Lanes>(lanes: L, packed: &[Group; 4], group: usize) -> L::Codes {
+    let both = lanes.load(&packed[group % 4]);
+    lanes.and(lanes.shift(both, -4 * (group as i32 / 4)), lanes.splat(0x0f0f_0f0f))
 }
 
 /// What nibbles stand for.
 #[inline(always)]
-fn levels<L: Lanes>(lanes: L, packed: &[Group; 4], levels: &[u8; 16]) -> [L::Codes; 8] {
-    let places = nibbles(lanes, packed);
-    eight(|g| lanes.look_up(levels, places[g]))
+fn levels<L: Lanes>(lanes: L, packed: &[Group; 4], group: usize, levels: &[u8; 16]) -> L::Codes {
+    lanes.look_up(levels, nibbles(lanes, packed, group))
 }
 
-/// A slice of codes of two bits.
+/// A group of codes of two bits.
 #[inline(always)]
-fn crumbs<L: Lanes>(lanes: L, packed: &[Group; 16], slice: usize) -> [L::Codes; 8] {
-    let mask = lanes.splat(0x0303_0303);
-    eight(|g| {
-        let crumbs = lanes.load(&packed[2 * slice + g / 4]);
-        lanes.and(lanes.shift(crumbs, -2 * (g as i32 % 4)), mask)
-    })
+fn crumbs<L: Lanes>(lanes: L, packed: &[Group; 16], slice: usize, group: usize) -> L::Codes {
+    let four = lanes.load(&packed[2 * slice + group / 4]);
+    lanes.and(lanes.shift(four, -2 * (group as i32 % 4)), lanes.splat(0x0303_0303))
 }
 
 /// Codes with one more bit, the one at `place`.
 #[inline(always)]
-fn with_bits<L: Lanes>(lanes: L, codes: [L::Codes; 8], bits: &Group, place: i32) -> [L::Codes; 8] {
-    let (bits, mask) = (lanes.load(bits), lanes.splat(0x0101_0101 << place));
-    eight(|g| lanes.or(codes[g], lanes.and(lanes.shift(bits, place - g as i32), mask)))
+fn with_bits<L: Lanes>(lanes: L, codes: L::Codes, bits: &Group, group: usize, place: i32) -> L::Codes {
+    let bit = lanes.shift(lanes.load(bits), place - group as i32);
+    lanes.or(codes, lanes.and(bit, lanes.splat(0x0101_0101 << place)))
 }
 
-/// Minus the products of 16-bit floats and whole numbers.
+/// Minus 16-bit floats.
 #[inline(always)]
-fn minus<L: Lanes>(lanes: L, halves: &[u16; ROWS], steps: &[u8; ROWS]) -> L::Floats {
-    let negative = halves.map(|bits| bits ^ 0x8000);
-    lanes.multiply(lanes.halves(&negative), lanes.bytes(steps))
+fn minus<L: Lanes>(lanes: L, halves: &[u16; ROWS]) -> L::Floats {
+    lanes.halves(&halves.map(|bits| bits ^ 0x8000))
 }
 
 /// Whole levels, `offset` above what they are.

@@ -18,7 +18,11 @@ struct Twin<const SIGNED: bool>;
 
 impl<const SIGNED: bool> Lanes for Twin<SIGNED> {
     const REGISTERS: usize = if SIGNED { 8 } else { 32 };
+    /// Whether or not, what comes out must be the same.
+    const NARROW: bool = SIGNED;
 
+    type Sums = [u32; ROWS];
+    type Whole = [i32; ROWS];
     type Codes = [u32; ROWS];
     type Floats = [f32; ROWS];
 
@@ -56,22 +60,40 @@ impl<const SIGNED: bool> Lanes for Twin<SIGNED> {
         places.map(|places| u32::from_le_bytes(places.to_le_bytes().map(|place| table[usize::from(place)])))
     }
 
-    fn with_offset(self, codes: [u32; ROWS], offset: i32) -> [u32; ROWS] {
+    fn with_offset(self, offset: i32, codes: [u32; ROWS]) -> [u32; ROWS] {
         if SIGNED && offset == 128 { self.xor(codes, [0x8080_8080; ROWS]) } else { codes }
     }
 
-    fn offset(self, offset: i32, which: [bool; 2], totals: [i16; 2]) -> [u32; ROWS] {
-        let total: i32 = (0..2).map(|half| i32::from(which[half]) * i32::from(totals[half])).sum();
+    fn begin(self, offset: i32, pair: [i16; 2]) -> [u32; ROWS] {
+        let total = i32::from(pair[0]) + i32::from(pair[1]);
         self.splat(if SIGNED && offset == 128 { 0 } else { (-offset * total) as u32 })
     }
 
-    fn dot(self, sum: [u32; ROWS], weights: [u32; ROWS], input: [u32; ROWS]) -> [u32; ROWS] {
+    fn dot(self, _: i32, sum: [u32; ROWS], weights: [u32; ROWS], input: [u32; ROWS]) -> [u32; ROWS] {
         let weight = |byte: u8| if SIGNED { i32::from(byte as i8) } else { i32::from(byte) };
         array::from_fn(|i| {
             let pairs = weights[i].to_le_bytes().into_iter().zip(input[i].to_le_bytes());
             let products = pairs.map(|(a, b)| weight(a) * i32::from(b as i8));
             sum[i].wrapping_add(products.sum::<i32>() as u32)
         })
+    }
+
+    fn steps(self, steps: &[u8; ROWS]) -> [i32; ROWS] {
+        steps.map(i32::from)
+    }
+
+    fn signed_steps(self, steps: &[i8; ROWS]) -> [i32; ROWS] {
+        steps.map(i32::from)
+    }
+
+    fn widen(self, whole: Option<[i32; ROWS]>, sums: [u32; ROWS], steps: [i32; ROWS]) -> [i32; ROWS] {
+        let whole = whole.unwrap_or_default();
+        array::from_fn(|i| whole[i] + sums[i] as i32 * steps[i])
+    }
+
+    fn whole_floats(self, whole: [i32; ROWS]) -> [f32; ROWS] {
+        assert!(whole.iter().all(|whole| whole.unsigned_abs() < 1 << 24), "{whole:?}");
+        whole.map(|whole| whole as f32)
     }
 
     fn floats(self, numbers: [u32; ROWS]) -> [f32; ROWS] {
@@ -91,10 +113,6 @@ impl<const SIGNED: bool> Lanes for Twin<SIGNED> {
     }
 
     fn bytes(self, numbers: &[u8; ROWS]) -> [f32; ROWS] {
-        numbers.map(f32::from)
-    }
-
-    fn signed_bytes(self, numbers: &[i8; ROWS]) -> [f32; ROWS] {
         numbers.map(f32::from)
     }
 
