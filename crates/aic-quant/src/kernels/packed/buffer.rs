@@ -1,40 +1,47 @@
-#[cfg(target_os = "linux")]
-use memmap2::Advice;
+use std::ops::Range;
+
 use memmap2::MmapMut;
 
 use crate::{Error, Result};
 
 /// Bytes that begin on a page of memory, zero at first.
 ///
-/// Large ones ask for huge pages: weights stream by without a look at the table of pages every 4 KiB, which the processor's
-/// prefetching does not cross either.
-pub(super) struct Buffer(Option<MmapMut>);
+/// Large ones begin on a huge page, and ask for such: weights stream by without a look at the table of pages every 4 KiB, which
+/// the processor's prefetching does not cross either.
+pub(super) struct Buffer {
+    memory: Option<MmapMut>,
+    /// Within the memory, whose beginning before it is never touched and costs nothing.
+    range: Range<usize>,
+}
 
 impl Buffer {
-    #[cfg(target_os = "linux")]
     const HUGE_PAGE: usize = 2 << 20;
 
     /// # Errors
     /// [`Error::Io`] if the system has no memory left.
     pub(super) fn zeroed(length: usize) -> Result<Self> {
         if length == 0 {
-            return Ok(Self(None));
+            return Ok(Self { memory: None, range: 0..0 });
         }
-        let memory = MmapMut::map_anon(length).map_err(Error::io("allocate", "<memory>"))?;
+        let margin = if length < Self::HUGE_PAGE { 0 } else { Self::HUGE_PAGE };
+        let memory =
+            MmapMut::map_anon(length.saturating_add(margin)).map_err(Error::io("allocate", "<memory>"))?;
+        let start = if margin == 0 { 0 } else { memory.as_ptr().align_offset(margin) };
+        // No page beyond the end: what is not asked for is not made huge, and takes no memory that was not wanted.
         #[cfg(target_os = "linux")]
-        if length >= Self::HUGE_PAGE {
+        if margin > 0 {
             // Slower without, but right.
-            let _ = memory.advise(Advice::HugePage);
+            let _ = memory.advise_range(memmap2::Advice::HugePage, start, length);
         }
-        Ok(Self(Some(memory)))
+        Ok(Self { memory: Some(memory), range: start..start + length })
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
-        self.0.as_deref().unwrap_or_default()
+        self.memory.as_ref().map_or(&[], |memory| &memory[self.range.clone()])
     }
 
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
-        self.0.as_deref_mut().unwrap_or_default()
+        self.memory.as_mut().map_or(&mut [], |memory| &mut memory[self.range.clone()])
     }
 }
 

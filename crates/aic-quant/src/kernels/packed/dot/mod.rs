@@ -44,42 +44,43 @@ fn for_each_strip<L: Lanes, S: Strip>(lanes: L, tile: &Tile<'_>) {
         let mut row = tile.rows.start;
         while row < tile.rows.end {
             row += match S::rows::<L>().min(tile.rows.end - row) {
-                8.. => strip::<L, S, 8, 1>(lanes, tile, panel, row),
-                4.. => strip::<L, S, 4, 1>(lanes, tile, panel, row),
-                3 => strip::<L, S, 3, 1>(lanes, tile, panel, row),
-                2 => strip::<L, S, 2, 1>(lanes, tile, panel, row),
-                _ => strip::<L, S, 1, 1>(lanes, tile, panel, row),
+                8.. => strip::<L, S, 8, 1>(lanes, tile, [panel], row),
+                4.. => strip::<L, S, 4, 1>(lanes, tile, [panel], row),
+                3 => strip::<L, S, 3, 1>(lanes, tile, [panel], row),
+                2 => strip::<L, S, 2, 1>(lanes, tile, [panel], row),
+                _ => strip::<L, S, 1, 1>(lanes, tile, [panel], row),
             };
         }
     }
 }
 
-/// Of one row, two panels at a time: two streams of memory, and no sum that waits for the one before.
+/// Of one row, two panels at a time, one from each half of the tile: two streams of memory, each without a gap, and no sum that
+/// waits for the one before.
 fn for_each_panel<L: Lanes, S: Strip>(lanes: L, tile: &Tile<'_>) {
-    let (row, end) = (tile.rows.start, tile.panels.end);
-    let last = end - tile.panels.len() % 2;
-    for panel in (tile.panels.start..last).step_by(2) {
-        strip::<L, S, 1, 2>(lanes, tile, panel, row);
+    let row = tile.rows.start;
+    let (first, half) = (tile.panels.start, tile.panels.len() / 2);
+    for panel in first..first + half {
+        strip::<L, S, 1, 2>(lanes, tile, [panel, panel + half], row);
     }
-    if last < end {
-        strip::<L, S, 1, 1>(lanes, tile, last, row);
+    if tile.panels.len() % 2 == 1 {
+        strip::<L, S, 1, 1>(lanes, tile, [tile.panels.end - 1], row);
     }
 }
 
-/// Computes and stores the results of `M` rows from `row` on for `P` panels from `panel` on; returns `M`.
+/// Computes and stores the results of `M` rows from `row` on for `panels`; returns `M`.
 fn strip<L: Lanes, S: Strip, const M: usize, const P: usize>(
     lanes: L,
     tile: &Tile<'_>,
-    panel: usize,
+    panels: [usize; P],
     row: usize,
 ) -> usize {
     lanes.call(
         #[inline(always)]
         || {
-            let sums = S::sums::<L, M, P>(lanes, tile, panel, row);
-            for (p, sums) in sums.into_iter().enumerate() {
+            let sums = S::sums::<L, M, P>(lanes, tile, panels, row);
+            for (panel, sums) in panels.into_iter().zip(sums) {
                 for (m, sums) in sums.into_iter().enumerate() {
-                    tile.store(row + m, panel + p, &lanes.numbers(sums));
+                    tile.store(row + m, panel, &lanes.numbers(sums));
                 }
             }
         },
@@ -92,11 +93,11 @@ trait Strip {
     /// Most rows at a time, for which there are registers.
     fn rows<L: Lanes>() -> usize;
 
-    /// The results for `M` rows from `row` on and `P` panels from `panel` on.
+    /// The results for `M` rows from `row` on and `panels`.
     fn sums<L: Lanes, const M: usize, const P: usize>(
         lanes: L,
         tile: &Tile<'_>,
-        panel: usize,
+        panels: [usize; P],
         row: usize,
     ) -> [[L::Floats; M]; P];
 }
@@ -117,11 +118,11 @@ impl<B: Slices> Strip for Coded<B> {
     fn sums<L: Lanes, const M: usize, const P: usize>(
         lanes: L,
         tile: &Tile<'_>,
-        panel: usize,
+        panels: [usize; P],
         row: usize,
     ) -> [[L::Floats; M]; P] {
         let mut sums = [[lanes.zero(); M]; P];
-        let panels: [&[B]; P] = array::from_fn(|p| tile.weights.panel(panel + p));
+        let panels: [&[B]; P] = panels.map(|panel| tile.weights.panel(panel));
         let in_chunk = activations::COLUMNS / B::COLUMNS;
         for index in 0..panels[0].len().div_ceil(in_chunk) {
             let chunks = tile.input.chunks(index, row..row + M).as_array().expect("there are M rows");
@@ -264,13 +265,13 @@ impl<B: Numbers> Strip for Plain<B> {
     fn sums<L: Lanes, const M: usize, const P: usize>(
         lanes: L,
         tile: &Tile<'_>,
-        panel: usize,
+        panels: [usize; P],
         row: usize,
     ) -> [[L::Floats; M]; P] {
         let mut sums = [[lanes.zero(); M]; P];
         let rows: [_; M] = array::from_fn(|m| tile.input.numbers(row + m).as_chunks::<RUN>());
         let whole = tile.input.columns() / RUN;
-        let panels: [&[B]; P] = array::from_fn(|p| tile.weights.panel(panel + p));
+        let panels: [&[B]; P] = panels.map(|panel| tile.weights.panel(panel));
         for index in 0..whole {
             let blocks = panels.map(|panel| &panel[index * (RUN / B::COLUMNS)..][..RUN / B::COLUMNS]);
             for blocks in blocks {
