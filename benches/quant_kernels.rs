@@ -4,10 +4,9 @@
 //! prints, for every instruction set, type and number of tokens, billions of multiply-adds and gigabytes of weights a second,
 //! the fastest of what was measured. The shape is that of a model's largest layer; for one token take a matrix that no cache
 //! holds, such as 65536x2048.
-use std::hint::black_box;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use aic_benches::read_bytes_per_second;
 use aic_quant::{DType, InstructionSet, kernel_speed};
 
 const TYPES: &str = "Q8_0,Q4_0,Q4_K,Q5_K,Q6_K,Q4_1,Q5_0,Q5_1,Q2_K,Q3_K,IQ4_NL,IQ4_XS,MXFP4,F16,BF16,F32";
@@ -20,7 +19,10 @@ fn main() {
     let duration = Duration::from_millis(if short { 0 } else { 200 });
     let threads: usize = option("--threads", "2").parse().expect("a number of threads");
     let (rows, columns) = shape(&option("--shape", shape_default));
-    println!("{threads} threads read {:.1} GB/s", read_bytes_per_second(threads) / 1e9);
+    println!(
+        "{threads} threads read {:.1} GB/s",
+        read_bytes_per_second(threads, if short { 1 << 20 } else { 512 << 20 }, 10) / 1e9
+    );
     println!("{rows} x {columns}");
     println!("{:<12} {:<7} {:>6} {:>9} {:>8}", "instructions", "type", "tokens", "GMAC/s", "GB/s");
     for instructions in InstructionSet::available() {
@@ -53,32 +55,4 @@ fn shape(text: &str) -> (usize, usize) {
 /// What follows a name on the command line.
 fn option(name: &str, default: &str) -> String {
     std::env::args().skip_while(|argument| argument != name).nth(1).unwrap_or_else(|| default.to_owned())
-}
-
-/// How fast threads read 256 MB, each its own part in four streams; the best of ten.
-fn read_bytes_per_second(threads: usize) -> f64 {
-    let words = vec![1_u64; 32 << 20];
-    let pass = || {
-        let start = Instant::now();
-        thread::scope(|scope| {
-            for part in words.chunks(words.len().div_ceil(threads)) {
-                scope.spawn(|| black_box(fold(part)));
-            }
-        });
-        start.elapsed().as_secs_f64()
-    };
-    let fastest = (0..10).map(|_| pass()).fold(f64::INFINITY, f64::min);
-    size_of_val(&*words) as f64 / fastest
-}
-
-fn fold(words: &[u64]) -> [u64; 8] {
-    let quarter = words.len() / 4;
-    let [a, b, c, d] = [0, 1, 2, 3].map(|i| words[i * quarter..][..quarter].as_chunks::<8>().0);
-    let mut folded = [0; 8];
-    for (((a, b), c), d) in a.iter().zip(b).zip(c).zip(d) {
-        for i in 0..8 {
-            folded[i] ^= a[i] ^ b[i] ^ c[i] ^ d[i];
-        }
-    }
-    folded
 }

@@ -33,6 +33,9 @@ pub(super) trait Runner: Send {
 
     /// The sequence is over.
     fn end(&mut self, sequence: u64);
+
+    /// The memory of `pages` can go back to the system.
+    fn trim(&mut self, pages: &[u32]);
 }
 
 /// A runner as a scheduler drives it.
@@ -58,5 +61,9 @@ impl Step for Stepper {
 
     fn end(&mut self, sequence: u64) {
         self.0.end(sequence);
+    }
+
+    fn trim(&mut self, pages: &[u32]) {
+        self.0.trim(pages);
     }
 }

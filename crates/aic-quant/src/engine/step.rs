@@ -33,4 +33,7 @@ pub(crate) trait Step: Send {
 
     /// The sequence is over; its pages may be used for others.
     fn end(&mut self, sequence: u64);
+
+    /// Nobody needs what is in `pages`, and nobody may for a while: their memory can go back to the system.
+    fn trim(&mut self, pages: &[u32]);
 }

@@ -115,9 +115,44 @@ fn add_tokenizer(metadata: &mut Metadata, folder: &Path, config: &Json) -> Resul
     if let Some(id) = config.ids("bos_token_id").first() {
         metadata.insert("tokenizer.ggml.bos_token_id", *id);
     }
-    let settings = Json::read_optional(folder.join("tokenizer_config.json"))?;
-    if let Some(template) = settings.text("chat_template") {
+    if let Some(template) = chat_template(folder)? {
         metadata.insert("tokenizer.chat_template", template);
     }
     Ok(())
+}
+
+/// The template of a file of its own, or of the tokenizer's settings; of several there the one called `default`.
+fn chat_template(folder: &Path) -> Result<Option<String>> {
+    let path = folder.join("chat_template.jinja");
+    if path.exists() {
+        return fs::read_to_string(&path).map(Some).map_err(Error::io("read", &path));
+    }
+    let settings = Json::read_optional(folder.join("tokenizer_config.json"))?;
+    let named =
+        || settings.value.get("chat_template")?.as_array()?.iter().find(|one| one["name"] == "default");
+    let one = settings.text("chat_template").or_else(|| named()?.get("template")?.as_str());
+    Ok(one.map(str::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn template_is_found_wherever_folders_have_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let template = || chat_template(folder.path()).unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        assert_eq!(template(), None);
+
+        write("tokenizer_config.json", r#"{"chat_template": "one"}"#);
+        assert_eq!(template().as_deref(), Some("one"));
+
+        let several = r#"{"chat_template": [{"name": "rag", "template": "x"}, {"name": "default", "template": "two"}]}"#;
+        write("tokenizer_config.json", several);
+        assert_eq!(template().as_deref(), Some("two"));
+
+        write("chat_template.jinja", "three");
+        assert_eq!(template().as_deref(), Some("three"));
+    }
 }

@@ -4,8 +4,6 @@
 //! The only place in the workspace where `unsafe` is allowed. Every kernel of an instruction set has a scalar twin that the
 //! tests compare it with. Nothing here knows what a model is.
 #![allow(unsafe_code)]
-// Pages that can be given back, and what the portable lanes have, are there and tested before anything else asks for them.
-#![allow(dead_code)]
 mod attention;
 mod instructions;
 mod packed;

@@ -25,6 +25,8 @@ struct Page {
     key: Option<Key>,
     /// When it was let go; its key in `cached`.
     released: u64,
+    /// Whether it has been written to since its memory was given back.
+    used: bool,
 }
 
 impl Pages {
@@ -63,7 +65,8 @@ impl Pages {
     /// A page to write to, held once; `None` if all are held.
     pub(super) fn take(&mut self) -> Option<u32> {
         let number = self.free.pop().or_else(|| self.evict())?;
-        self.page(number).holders = 1;
+        let page = self.page(number);
+        (page.holders, page.used) = (1, true);
         Some(number)
     }
 
@@ -115,6 +118,15 @@ impl Pages {
     /// never found.
     pub(super) fn release_all(&mut self, numbers: &[u32]) {
         numbers.iter().rev().for_each(|number| self.release(*number));
+    }
+
+    /// Free pages that have memory; the caller gives it back.
+    pub(super) fn trim(&mut self) -> Vec<u32> {
+        let free = std::mem::take(&mut self.free);
+        let trimmed =
+            free.iter().copied().filter(|number| std::mem::take(&mut self.page(*number).used)).collect();
+        self.free = free;
+        trimmed
     }
 
     fn evict(&mut self) -> Option<u32> {
@@ -183,6 +195,21 @@ mod tests {
 
         assert_eq!(pages.take(), Some(a));
         pages.check([a, b]);
+    }
+
+    #[test]
+    fn free_pages_are_trimmed_once_for_each_use() {
+        let mut pages = Pages::new(4);
+        let (held, free) = (pages.take().unwrap(), pages.take().unwrap());
+        let cached = cached_chain(&mut pages, &keys(&[1]))[0];
+        pages.release(free);
+
+        assert_eq!(pages.trim(), [free], "not {held}, which is held, nor {cached}, which can be used again");
+        assert_eq!(pages.trim(), [0; 0]);
+        assert_eq!(pages.take(), Some(free));
+        pages.release(free);
+        assert_eq!(pages.trim(), [free]);
+        pages.check([held]);
     }
 
     #[test]

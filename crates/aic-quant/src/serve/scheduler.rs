@@ -103,6 +103,15 @@ impl Scheduler {
         }
     }
 
+    /// Gives back the memory of pages that hold nothing of use.
+    pub(super) fn trim(&mut self) {
+        let pages = self.pages.trim();
+        if !pages.is_empty() {
+            tracing::debug!(pages = pages.len(), "memory of free pages goes back to the system");
+            self.model.trim(&pages);
+        }
+    }
+
     /// How things stand; what only the queue knows is left out.
     pub(super) fn statistics(&self) -> ServeStatistics {
         ServeStatistics {

@@ -24,6 +24,8 @@ pub(super) struct Log {
     pub(super) mishap: Option<Mishap>,
     /// For each step, each sequence's number and how many tokens were run.
     pub(super) steps: Vec<Vec<(u64, usize)>>,
+    /// Pages whose memory was given back.
+    pub(super) trimmed: Vec<u32>,
     broken: bool,
     ended: HashSet<u64>,
 }
@@ -149,6 +151,13 @@ impl Step for Toy {
         if let Some(sequences) = &mut self.sequences {
             sequences.remove(&sequence);
         }
+    }
+
+    fn trim(&mut self, pages: &[u32]) {
+        for page in pages {
+            self.pages[*page as usize].fill(0);
+        }
+        self.log.lock().unwrap().trimmed.extend(pages);
     }
 }
 

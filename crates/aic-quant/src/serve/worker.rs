@@ -1,6 +1,6 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::answer::{Answer, channel};
 use super::queue::Queue;
@@ -11,6 +11,9 @@ use super::{ServeOptions, ServeStatistics};
 use crate::engine::{Grammar, Step, Voice};
 use crate::tokenizer::Tokenizer;
 use crate::{Error, GenerateOptions, Result};
+
+/// How long there must be no request before memory is given back: the next of a conversation comes sooner.
+const REST: Duration = Duration::from_secs(2);
 
 /// A thread that answers requests with one model, many at a time; it sleeps while there are none.
 ///
@@ -115,9 +118,19 @@ impl Shared {
             if !scheduler.is_idle() {
                 return true;
             }
-            state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.rest(state, scheduler);
         }
         false
+    }
+
+    /// Waits until something may have changed. What a burst of requests took of memory is given back after a while without any.
+    fn rest<'a>(&'a self, state: MutexGuard<'a, State>, scheduler: &mut Scheduler) -> MutexGuard<'a, State> {
+        let (mut state, waited) = self.wake.wait_timeout(state, REST).unwrap_or_else(PoisonError::into_inner);
+        if !waited.timed_out() || state.queue.front().is_some() || state.queue.is_closed() {
+            return state;
+        }
+        scheduler.trim();
+        self.wake.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -136,16 +149,14 @@ impl Drop for Abandoned<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::future::{Future, poll_fn};
-    use std::pin::pin;
-    use std::task::{Context, Poll, Wake, Waker};
-    use std::time::Duration;
-
     use super::super::Event;
     use super::super::toy::{Log, Mishap, Toy};
     use super::*;
     use crate::tokenizer::tests::{tiny, tokenizer};
     use crate::{FinishReason, Usage};
+    use std::future::{Future, poll_fn};
+    use std::pin::pin;
+    use std::task::{Context, Poll, Wake, Waker};
 
     const OPTIONS: ServeOptions = ServeOptions { waiting: 300, running: 4, step_tokens: 16 };
 
@@ -211,6 +222,19 @@ mod tests {
         assert!(timings.prefill.unwrap() <= times[0]);
         assert_eq!(timings.decode, times[19] - times[0]);
         assert_eq!(timings.tokens_per_second, Some(19.0 / timings.decode.as_secs_f64()));
+    }
+
+    #[test]
+    fn memory_goes_back_after_a_rest_and_answers_stay_the_same() {
+        let (worker, log) = worker(OPTIONS);
+        for _ in 0..2 {
+            let answer = worker.submit(vec![1, 2, 3], &greedy(20), None, None).unwrap();
+            assert_eq!(tokens(answer), Toy::endless(&[1, 2, 3], 20));
+            while log.lock().unwrap().trimmed.is_empty() {
+                thread::yield_now();
+            }
+            log.lock().unwrap().trimmed.clear();
+        }
     }
 
     #[test]

@@ -123,6 +123,10 @@ impl runner::Runner for Runner {
     }
 
     fn end(&mut self, _sequence: u64) {}
+
+    fn trim(&mut self, pages: &[u32]) {
+        self.store.release(pages);
+    }
 }
 
 /// The row of the last token of each slice that asks for logits.

@@ -93,6 +93,17 @@ impl Amx {
         }
     }
 
+    /// Calls `work`, which is compiled with the instructions.
+    #[inline(always)]
+    fn call<T>(self, work: impl FnOnce() -> T) -> T {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx512bf16")]
+        fn inner<T>(work: impl FnOnce() -> T) -> T {
+            work()
+        }
+        // SAFETY: an `Amx` is made only where the processor has them.
+        unsafe { inner(work) }
+    }
+
     /// Unpacks a run of two panels, or of the last one.
     fn unpack<U: Unpack>(
         self,
@@ -103,7 +114,7 @@ impl Amx {
     ) {
         for (side, panel) in panels.enumerate() {
             let blocks = tile.weights.panel::<U::Block>(panel);
-            self.0.call(
+            self.call(
                 #[inline(always)]
                 || {
                     for (at, slice) in run.clone().enumerate() {
@@ -326,7 +337,7 @@ impl<'a> Input<'a> {
             // SAFETY: as above.
             let rests = split.then(|| unsafe { rests.part(range) });
             let rows = &rows[strip * ROWS..rows.len().min((strip + 1) * ROWS)];
-            amx.0.call(
+            amx.call(
                 #[inline(always)]
                 || fill_strip(amx, rows, nearest, rests),
             );

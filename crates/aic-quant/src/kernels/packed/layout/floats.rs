@@ -19,14 +19,6 @@ pub(crate) struct F16(pub(crate) [u16; ROWS]);
 #[repr(transparent)]
 pub(crate) struct Bf16(pub(crate) [u32; ROWS]);
 
-impl F32 {
-    /// The numbers themselves.
-    pub(crate) fn columns(columns: &[Self]) -> &[[f32; ROWS]] {
-        // SAFETY: `F32` is nothing but its array.
-        unsafe { std::slice::from_raw_parts(columns.as_ptr().cast(), columns.len()) }
-    }
-}
-
 // SAFETY: an array of numbers.
 unsafe impl Block for F32 {
     const COLUMNS: usize = 1;
