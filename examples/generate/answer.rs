@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::{Done, load};
 
 #[derive(clap::Args)]
+#[group(skip)]
 pub(crate) struct Arguments {
     /// What to continue, or to answer; `-` reads it
     #[arg(long, value_name = "TEXT", required_unless_present = "bench")]

@@ -10,6 +10,7 @@ use crate::bandwidth::read_bytes_per_second;
 use crate::{Done, load, show};
 
 #[derive(clap::Args)]
+#[group(skip)]
 pub(crate) struct Arguments {
     /// Measure instead of answering
     #[arg(long)]
@@ -70,7 +71,7 @@ pub(crate) fn run(load: &load::Arguments, arguments: &Arguments, json: bool) -> 
     let decode = median(decode);
     let passes = decode / arguments.concurrent.max(1) as f64;
     let report = Report {
-        model: load.model.display().to_string(),
+        model: load.model()?.display().to_string(),
         dtype: info.dtype.to_string(),
         threads: model.threads(),
         instructions: model.instructions().map_or("device".to_owned(), |set| set.to_string()),

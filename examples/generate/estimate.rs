@@ -14,7 +14,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Done {
-    let source = aic::quant::open(&arguments.load.model)?;
+    let source = aic::quant::open(arguments.load.model()?)?;
     let needs = footprint(&*source, &arguments.load.options())?;
     if arguments.json {
         println!("{}", json(&needs));

@@ -1,15 +1,17 @@
 //! Loading a model as the arguments say.
-use std::path::PathBuf;
+use std::error::Error;
+use std::path::{Path, PathBuf};
 
 use aic::quant::{CacheType, DType, Device, InstructionSet, Model, ModelOptions};
 
 use crate::show;
 
 #[derive(clap::Args)]
+#[group(skip)]
 pub(crate) struct Arguments {
     /// A GGUF file, or a folder as Hugging Face lays it out
     #[arg(long, value_name = "FILE")]
-    pub(crate) model: PathBuf,
+    model: Option<PathBuf>,
     /// Threads to compute with [default: one for each core]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
@@ -31,6 +33,11 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
+    pub(crate) fn model(&self) -> Result<&Path, Box<dyn Error>> {
+        let unnamed = "name a model with --model FILE; `generate --help` shows what else there is";
+        self.model.as_deref().ok_or_else(|| unnamed.into())
+    }
+
     pub(crate) fn options(&self) -> ModelOptions {
         let mut options =
             Model::options().max_context(self.context).device(self.device).cache_type(self.cache);
@@ -47,15 +54,16 @@ impl Arguments {
     }
 
     /// Loads the model, under a progress bar unless `quiet`.
-    pub(crate) fn load(&self, quiet: bool) -> aic::quant::Result<Model> {
+    pub(crate) fn load(&self, quiet: bool) -> Result<Model, Box<dyn Error>> {
+        let path = self.model()?;
         let bar = show::byte_bar(quiet);
         let shown = bar.clone();
         let options = self.options().on_progress(move |progress| {
             shown.set_length(progress.total_bytes);
             shown.set_position(progress.done_bytes);
         });
-        let model = options.open(&self.model);
+        let model = options.open(path);
         bar.finish_and_clear();
-        model
+        Ok(model?)
     }
 }

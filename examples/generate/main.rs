@@ -24,7 +24,7 @@ struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    generate: Option<Generate>,
+    generate: Generate,
 }
 
 #[derive(Subcommand)]
@@ -34,6 +34,7 @@ enum Command {
 }
 
 #[derive(Args)]
+#[group(skip)]
 struct Generate {
     #[command(flatten)]
     load: load::Arguments,
@@ -59,14 +60,57 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> Done {
-    match (arguments.command, arguments.generate) {
-        (Some(Command::Embed(arguments)), _) => embed::run(&arguments),
-        (Some(Command::Estimate(arguments)), _) => estimate::run(&arguments),
-        (None, Some(generate)) if generate.bench.bench => {
-            bench::run(&generate.load, &generate.bench, generate.json)
+fn run(Arguments { command, generate }: Arguments) -> Done {
+    match command {
+        Some(Command::Embed(arguments)) => embed::run(&arguments),
+        Some(Command::Estimate(arguments)) => estimate::run(&arguments),
+        None if generate.bench.bench => bench::run(&generate.load, &generate.bench, generate.json),
+        None => answer::run(&generate.load, &generate.answer, generate.json),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/aic/models/aic-demo-f16.gguf");
+
+    fn call(line: &str) -> Done {
+        let words = line.split(' ').map(|word| if word == "DEMO" { DEMO } else { word });
+        run(Arguments::try_parse_from(["generate"].into_iter().chain(words))?)
+    }
+
+    #[test]
+    fn arguments_do_not_contradict_each_other() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_use_works_with_the_demonstration_model() {
+        for line in [
+            "--model DEMO --chat --max-tokens 8 --temperature 0 --threads 2 --prompt Hi",
+            "--model DEMO --max-tokens 4 --json --prompt Hi",
+            "--model DEMO --bench --pp 16 --tg 4 --repeat 1 --threads 1 --json",
+            "embed --model DEMO cat dog",
+            "estimate --model DEMO --context 512",
+        ] {
+            call(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
-        (None, Some(generate)) => answer::run(&generate.load, &generate.answer, generate.json),
-        (None, None) => Err("name a model with --model FILE; `generate --help` shows what it can do".into()),
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        for (line, says) in [
+            ("--prompt Hi", "--model FILE"),
+            ("estimate", "--model FILE"),
+            ("--model none.gguf --prompt Hi", "none.gguf"),
+            ("embed --model DEMO", "TEXTS"),
+            ("--model DEMO --bench embed --model DEMO cat", "embed"),
+        ] {
+            let error = call(line).unwrap_err();
+            assert!(show::chain(error.as_ref()).contains(says), "{line}: {error}");
+        }
     }
 }
