@@ -5,29 +5,18 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::activations::COLUMNS;
+use super::trial::TYPES;
 use super::*;
 use crate::decode;
 
-pub(super) const CODED: [DType; 13] = [
-    DType::Q8_0,
-    DType::Q4_0,
-    DType::Q4_1,
-    DType::Q5_0,
-    DType::Q5_1,
-    DType::IQ4_NL,
-    DType::MXFP4,
-    DType::Q2_K,
-    DType::Q3_K,
-    DType::Q4_K,
-    DType::Q5_K,
-    DType::Q6_K,
-    DType::IQ4_XS,
-];
-const PLAIN: [DType; 3] = [DType::F32, DType::F16, DType::BF16];
 const TOKENS: [usize; 15] = [1, 2, 3, 4, 5, 7, 8, 16, 23, 31, 32, 33, 63, 64, 65];
 
 pub(super) fn all() -> impl Iterator<Item = DType> + Clone {
-    CODED.into_iter().chain(PLAIN)
+    TYPES.into_iter()
+}
+
+pub(super) fn coded() -> impl Iterator<Item = DType> + Clone {
+    all().filter(|dtype| dtype.is_quantized())
 }
 
 /// Where the 16-bit floats of a block are.
@@ -196,7 +185,7 @@ fn any_number_of_tokens_gives_each_what_it_gets_alone() {
 #[test]
 fn whole_numbers_are_multiplied_exactly_with_every_instruction_set() {
     let (mut rng, pool) = (StdRng::seed_from_u64(3), Pool::new(1).unwrap());
-    for dtype in CODED {
+    for dtype in coded() {
         let source = Source::new(dtype, 19, columns_of(dtype, 3), &mut rng, |rng| {
             [1.0, -1.0, 0.5][rng.random_range(0..3)]
         });
@@ -211,7 +200,7 @@ fn whole_numbers_are_multiplied_exactly_with_every_instruction_set() {
 #[test]
 fn largest_codes_on_both_sides_do_not_saturate() {
     let pool = Pool::new(1).unwrap();
-    for dtype in CODED {
+    for dtype in coded() {
         for (fill, sign) in [(0x00, 1.0), (0xff, 1.0), (0x80, -1.0), (0x7f, -1.0), (0x88, 1.0), (0xf0, 1.0)] {
             let mut source =
                 Source::new(dtype, 16, columns_of(dtype, 2), &mut StdRng::seed_from_u64(4), |_| 1.0);

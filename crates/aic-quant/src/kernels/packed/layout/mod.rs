@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn blocks_are_hardly_larger_than_the_file_has_them() {
-        for dtype in crate::kernels::packed::tests::CODED {
+        for dtype in crate::kernels::packed::tests::coded() {
             with_coded!(dtype, B => {
                 let (packed, source) = (size_of::<B>(), ROWS * B::SOURCE_BYTES);
                 assert!(source <= packed && packed * 100 <= source * 104, "{dtype}: {packed} of {source}");
