@@ -1,4 +1,5 @@
-//! Products by instructions that multiply four pairs of 8-bit numbers in each 32-bit lane and add the results.
+//! Products by instructions that multiply four pairs of 8-bit numbers in each 32-bit lane and add the results, at once or, with
+//! AVX2, in two steps.
 //!
 //! One program for all instruction sets that have such, written over [`Lanes`]: a lane is a row of a panel, so a
 //! [`Group`](super::layout::Group) of weights is one operand and four codes of the input, the same in every lane, the other.
