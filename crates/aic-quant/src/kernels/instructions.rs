@@ -14,7 +14,7 @@ use crate::{Error, Result};
 pub enum InstructionSet {
     /// No special instructions: slow, but runs everywhere.
     Scalar,
-    /// 128-bit vectors with 8-bit dot products, on 64-bit ARM; there are no kernels for it yet.
+    /// 128-bit vectors with 8-bit dot products, on 64-bit ARM: processors since 2018, all of Apple's.
     Neon,
     /// 256-bit vectors, with fused multiply-add and half-precision conversion; x86-64 since 2013.
     Avx2,
@@ -66,6 +66,8 @@ impl InstructionSet {
             Self::Avx512Vnni => packed::Avx512::new().is_some(),
             #[cfg(target_arch = "x86_64")]
             Self::Amx => packed::Amx::new().is_some(),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => packed::Neon::new().is_some(),
             _ => false,
         }
     }

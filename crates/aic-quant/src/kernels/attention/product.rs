@@ -6,6 +6,7 @@ use super::x86;
 use crate::kernels::InstructionSet;
 #[cfg(target_arch = "x86_64")]
 use crate::kernels::vectors::has_avx2;
+use crate::kernels::vectors::{FUSED, multiply_add};
 
 /// `scores[row] = queries[row] · keys` for all rows of `scores`, `[rows, 32]`; `queries` is `[rows, size]` and `keys`
 /// `[size, 32]`.
@@ -26,7 +27,7 @@ pub(super) fn scores(
         *out = [0.0; PAGE];
         for (x, keys) in query.iter().zip(keys.as_chunks::<PAGE>().0) {
             for (out, key) in out.iter_mut().zip(keys) {
-                *out += x * key;
+                *out = multiply_add(*x, *key, *out, FUSED);
             }
         }
     }
@@ -46,7 +47,7 @@ pub(super) fn mix(instructions: InstructionSet, shares: Shares<'_>, values: &[f3
         mixed.iter_mut().for_each(|x| *x *= fade);
         for (share, values) in shares[..count].iter().zip(values.chunks_exact(stride)) {
             for (out, value) in mixed.iter_mut().zip(values) {
-                *out += share * value;
+                *out = multiply_add(*share, *value, *out, FUSED);
             }
         }
     }

@@ -7,7 +7,7 @@ use super::x86;
 use crate::kernels::InstructionSet;
 #[cfg(target_arch = "x86_64")]
 use crate::kernels::vectors::has_avx2;
-use crate::kernels::vectors::{exp, tanh};
+use crate::kernels::vectors::{FUSED, exp, tanh};
 
 /// Below every score; finite, so that the difference of two is a number.
 pub(super) const NOTHING: f32 = f32::MIN;
@@ -40,7 +40,7 @@ pub(super) fn shares(
     }
     let _ = instructions;
     if let Some(cap) = softcap {
-        scores.iter_mut().for_each(|x| *x = cap * tanh(*x / cap, false));
+        scores.iter_mut().for_each(|x| *x = cap * tanh(*x / cap, FUSED));
     }
     for (position, score) in scores.iter_mut().enumerate() {
         if !visible.contains(&position) {
@@ -48,8 +48,8 @@ pub(super) fn shares(
         }
     }
     let largest = scores.iter().copied().fold(seen.largest, f32::max);
-    scores.iter_mut().for_each(|score| *score = exp(*score - largest, false));
-    let fade = exp(seen.largest - largest, false);
+    scores.iter_mut().for_each(|score| *score = exp(*score - largest, FUSED));
+    let fade = exp(seen.largest - largest, FUSED);
     *seen = Seen { largest, sum: seen.sum * fade + scores.iter().sum::<f32>() };
     fade
 }

@@ -4,6 +4,7 @@ use crate::kernels::InstructionSet;
 use crate::kernels::vectors::has_avx2;
 
 /// Rows of queries up to which a tile does not pay.
+#[cfg(target_arch = "x86_64")]
 const FEW: usize = 8;
 
 /// One head's part of one page.

@@ -7,6 +7,8 @@ use super::cache_type::BLOCK;
 use super::x86;
 use super::{CacheType, PAGE};
 use crate::kernels::InstructionSet;
+#[cfg(target_arch = "aarch64")]
+use crate::kernels::vectors::arm;
 #[cfg(target_arch = "x86_64")]
 use crate::kernels::vectors::has_avx2;
 
@@ -28,14 +30,20 @@ pub(super) fn keys(
     }
     let _ = instructions;
     let (codes, scales) = split(kind, part, size);
+    if kind == CacheType::F16 {
+        return floats(&codes.as_chunks().0[..size * PAGE], tile);
+    }
+    let mut block = [0.0; PAGE];
     for (number, tile) in tile[..size * PAGE].as_chunks_mut::<PAGE>().0.iter_mut().enumerate() {
+        if number % BLOCK == 0 {
+            floats(&scales[number / BLOCK * PAGE..][..PAGE], &mut block);
+        }
         for (position, out) in tile.iter_mut().enumerate() {
-            let scale = || scales[number / BLOCK * PAGE + position];
-            *out = match kind {
-                CacheType::F16 => half(codes.as_chunks().0[number * PAGE + position]),
-                CacheType::Q8_0 => f32::from(codes[number * PAGE + position] as i8) * half(scale()),
-                CacheType::Q4_0 => nibble(codes[number / 2 * PAGE + position], number) * half(scale()),
-            };
+            *out = block[position]
+                * match kind {
+                    CacheType::Q4_0 => nibble(codes[number / 2 * PAGE + position], number),
+                    _ => f32::from(codes[number * PAGE + position] as i8),
+                };
         }
     }
 }
@@ -58,13 +66,20 @@ pub(super) fn values(
     let _ = instructions;
     let (codes, scales) = split(kind, part, size);
     for position in 0..count {
-        for (number, out) in tile[position * stride..][..size].iter_mut().enumerate() {
-            let (at, scale) = (position * size + number, || scales[number / BLOCK * PAGE + position]);
-            *out = match kind {
-                CacheType::F16 => half(codes.as_chunks().0[at]),
-                CacheType::Q8_0 => f32::from(codes[at] as i8) * half(scale()),
-                CacheType::Q4_0 => nibble(codes[at / 2], number) * half(scale()),
-            };
+        let (first, out) = (position * size, &mut tile[position * stride..][..size]);
+        if kind == CacheType::F16 {
+            floats(&codes.as_chunks().0[first..first + size], out);
+            continue;
+        }
+        for (block, out) in out.chunks_mut(BLOCK).enumerate() {
+            let (first, scale) = (first + block * BLOCK, half(scales[block * PAGE + position]));
+            for (number, out) in out.iter_mut().enumerate() {
+                *out = scale
+                    * match kind {
+                        CacheType::Q4_0 => nibble(codes[(first + number) / 2], number),
+                        _ => f32::from(codes[first + number] as i8),
+                    };
+            }
         }
     }
 }
@@ -79,6 +94,15 @@ pub(super) fn split(kind: CacheType, part: &[u8], size: usize) -> (&[u8], &Halve
 pub(super) fn split_mut(kind: CacheType, part: &mut [u8], size: usize) -> (&mut [u8], &mut Halves) {
     let (codes, scales) = part.split_at_mut(kind.code_bytes(PAGE * size));
     (codes, scales.as_chunks_mut().0)
+}
+
+/// 16-bit floats as numbers, as many as there are of both.
+fn floats(halves: &Halves, out: &mut [f32]) {
+    #[cfg(target_arch = "aarch64")]
+    let (halves, out) = arm::floats(halves, out);
+    for (bytes, out) in halves.iter().zip(out) {
+        *out = half(*bytes);
+    }
 }
 
 pub(super) fn half(bytes: [u8; 2]) -> f32 {

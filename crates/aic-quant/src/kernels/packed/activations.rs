@@ -168,6 +168,7 @@ impl<'a> Activations<'a> {
         space: &'a mut Space,
     ) -> Self {
         let columns = numbers.len().checked_div(rows).unwrap_or(0);
+        let plain = plain && cfg!(target_arch = "x86_64");
         let chunks = at_least(
             &mut space.chunks,
             Chunk::ZERO,
@@ -193,6 +194,7 @@ impl<'a> Activations<'a> {
     }
 
     /// Rows from `row` on as [`bundle_rows`] has them, column by column; bundles begin at multiples of six, or after another.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "taken with AVX2 only"))]
     pub(super) fn bundle<const M: usize>(&self, row: usize) -> &'a [[f32; M]] {
         self.bundles[row * self.columns..][..M * self.columns].as_chunks().0
     }
@@ -278,8 +280,8 @@ fn bundle_all(numbers: &[f32], rows: usize, columns: usize, pool: &Pool, bundles
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use rand::rngs::StdRng;
-    use rand::{RngExt, SeedableRng};
+    #[cfg(target_arch = "x86_64")]
+    use rand::{RngExt, SeedableRng, rngs::StdRng};
 
     use super::*;
 

@@ -208,12 +208,7 @@ impl<const VNNI: bool> Lanes for Avx<VNNI> {
 
     #[inline(always)]
     fn whole_floats(self, whole: [__m256i; 2]) -> [__m256; 2] {
-        self.floats(whole)
-    }
-
-    #[inline(always)]
-    fn floats(self, numbers: [__m256i; 2]) -> [__m256; 2] {
-        both!(_mm256_cvtepi32_ps(numbers))
+        both!(_mm256_cvtepi32_ps(whole))
     }
 
     #[inline(always)]
@@ -236,7 +231,7 @@ impl<const VNNI: bool> Lanes for Avx<VNNI> {
 
     #[inline(always)]
     fn bytes(self, numbers: &[u8; ROWS]) -> [__m256; 2] {
-        self.floats(self.whole_bytes(numbers))
+        self.whole_floats(self.whole_bytes(numbers))
     }
 
     #[inline(always)]
@@ -247,11 +242,6 @@ impl<const VNNI: bool> Lanes for Avx<VNNI> {
     #[inline(always)]
     fn splat_float(self, number: f32) -> [__m256; 2] {
         [call!(_mm256_set1_ps(number)); 2]
-    }
-
-    #[inline(always)]
-    fn multiply(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
-        both!(_mm256_mul_ps(a, b))
     }
 
     #[inline(always)]

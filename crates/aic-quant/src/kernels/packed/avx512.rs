@@ -26,6 +26,19 @@ macro_rules! call {
     };
 }
 
+impl Avx512 {
+    /// Whole numbers as floating-point ones.
+    #[inline(always)]
+    pub(super) fn floats(self, numbers: __m512i) -> __m512 {
+        call!(_mm512_cvtepi32_ps(numbers))
+    }
+
+    #[inline(always)]
+    pub(super) fn multiply(self, a: __m512, b: __m512) -> __m512 {
+        call!(_mm512_mul_ps(a, b))
+    }
+}
+
 impl Lanes for Avx512 {
     const REGISTERS: usize = 32;
     const NARROW: bool = false;
@@ -128,11 +141,6 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn floats(self, numbers: __m512i) -> __m512 {
-        call!(_mm512_cvtepi32_ps(numbers))
-    }
-
-    #[inline(always)]
     fn reinterpret(self, bits: __m512i) -> __m512 {
         call!(_mm512_castsi512_ps(bits))
     }
@@ -160,11 +168,6 @@ impl Lanes for Avx512 {
     #[inline(always)]
     fn splat_float(self, number: f32) -> __m512 {
         call!(_mm512_set1_ps(number))
-    }
-
-    #[inline(always)]
-    fn multiply(self, a: __m512, b: __m512) -> __m512 {
-        call!(_mm512_mul_ps(a, b))
     }
 
     #[inline(always)]

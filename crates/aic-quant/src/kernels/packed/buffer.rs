@@ -28,7 +28,7 @@ impl Buffer {
             MmapMut::map_anon(length.saturating_add(margin)).map_err(Error::io("allocate", "<memory>"))?;
         let start = if margin == 0 { 0 } else { memory.as_ptr().align_offset(margin) };
         // No page beyond the end: what is not asked for is not made huge, and takes no memory that was not wanted.
-        #[cfg(target_os = "linux")]
+        #[cfg(all(target_os = "linux", not(miri)))]
         if margin > 0 {
             // Slower without, but right.
             let _ = memory.advise_range(memmap2::Advice::HugePage, start, length);

@@ -21,6 +21,8 @@ mod avx512;
 mod buffer;
 mod dot;
 mod layout;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod product;
 mod scalar;
 #[cfg(test)]
@@ -32,6 +34,8 @@ use std::ops::Range;
 
 use self::buffer::Buffer;
 use self::layout::{Block, Coded, Plain, ROWS, with_coded, with_plain};
+#[cfg(target_arch = "aarch64")]
+pub(super) use self::neon::Neon;
 pub(crate) use self::product::{Product, Scratch, multiply};
 pub(super) use self::trial::try_out;
 #[cfg(target_arch = "x86_64")]

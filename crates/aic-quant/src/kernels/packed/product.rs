@@ -6,6 +6,8 @@ use super::layout::ROWS;
 use super::{Packed, scalar};
 #[cfg(target_arch = "x86_64")]
 use super::{amx, amx::Amx, avx::Avx, avx2, avx512::Avx512, dot};
+#[cfg(target_arch = "aarch64")]
+use super::{dot, neon::Neon};
 
 /// Most rows of the input in a tile. More would share the work of unpacking weights further, fewer stay in the second cache.
 pub(super) const TILE_ROWS: usize = 96;
@@ -175,6 +177,10 @@ fn compute(tile: &Tile<'_>) {
         if let Some(lanes) = (set >= InstructionSet::Avx2).then(Avx::<false>::new).flatten() {
             return avx2::compute(lanes, tile);
         }
+    }
+    #[cfg(target_arch = "aarch64")]
+    if let Some(lanes) = (set >= InstructionSet::Neon).then(Neon::new).flatten() {
+        return dot::compute(lanes, tile);
     }
     scalar::compute(tile);
 }

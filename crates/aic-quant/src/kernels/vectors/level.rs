@@ -10,8 +10,11 @@ pub(in crate::kernels) fn vectorize<R>(instructions: InstructionSet, work: impl 
         return unsafe { with_avx2(work) };
     }
     let _ = instructions;
-    work(cfg!(target_feature = "fma"))
+    work(FUSED)
 }
+
+/// Whether a product and a sum are one instruction on every processor this is compiled for.
+pub(in crate::kernels) const FUSED: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
 
 /// Whether 256-bit vectors, fused multiply-add and half-precision conversion are asked for and there.
 #[cfg(target_arch = "x86_64")]
@@ -30,6 +33,6 @@ fn with_avx2<R>(work: impl FnOnce(bool) -> R) -> R {
 
 /// `a · b + c`, with one rounding if `fused`.
 #[inline(always)]
-pub(super) fn multiply_add(a: f32, b: f32, c: f32, fused: bool) -> f32 {
+pub(in crate::kernels) fn multiply_add(a: f32, b: f32, c: f32, fused: bool) -> f32 {
     if fused { a.mul_add(b, c) } else { a * b + c }
 }

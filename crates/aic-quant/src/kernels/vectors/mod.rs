@@ -3,6 +3,8 @@
 //! Each function is written once, over groups of eight numbers, and compiled twice: for any processor, and for those with
 //! [`InstructionSet::Avx2`], where products are added with one rounding.
 mod activations;
+#[cfg(target_arch = "aarch64")]
+pub(super) mod arm;
 mod functions;
 mod level;
 mod norms;
@@ -17,7 +19,7 @@ use std::ops::Range;
 pub(super) use functions::{exp, tanh};
 #[cfg(target_arch = "x86_64")]
 pub(super) use level::has_avx2;
-pub(super) use level::vectorize;
+pub(super) use level::{FUSED, multiply_add, vectorize};
 pub(crate) use rope::{Angles, Pairs};
 
 use super::{InstructionSet, Pool};

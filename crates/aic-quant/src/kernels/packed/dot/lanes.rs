@@ -50,8 +50,6 @@ pub(crate) trait Lanes: Copy {
     fn widen(self, whole: Option<Self::Whole>, sums: Self::Sums, steps: Self::Whole) -> Self::Whole;
     fn whole_floats(self, whole: Self::Whole) -> Self::Floats;
 
-    /// Whole numbers as floating-point ones.
-    fn floats(self, numbers: Self::Codes) -> Self::Floats;
     /// Bits as the floating-point numbers that they are.
     fn reinterpret(self, bits: Self::Codes) -> Self::Floats;
     fn load_floats(self, numbers: &[f32; ROWS]) -> Self::Floats;
@@ -60,13 +58,13 @@ pub(crate) trait Lanes: Copy {
     fn bytes(self, numbers: &[u8; ROWS]) -> Self::Floats;
     fn zero(self) -> Self::Floats;
     fn splat_float(self, number: f32) -> Self::Floats;
-    fn multiply(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
     /// `a × b + c`, rounded once.
     fn multiply_add(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
     fn numbers(self, floats: Self::Floats) -> [f32; ROWS];
 }
 
 /// Two numbers in a lane, the first in the lower half.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(crate) fn pair([first, second]: [i16; 2]) -> u32 {
     u32::from(first as u16) | u32::from(second as u16) << 16

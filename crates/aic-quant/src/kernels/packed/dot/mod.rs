@@ -18,7 +18,9 @@ mod tests;
 use std::array;
 use std::marker::PhantomData;
 
-pub(super) use self::lanes::{Lanes, pair};
+pub(super) use self::lanes::Lanes;
+#[cfg(target_arch = "x86_64")]
+pub(super) use self::lanes::pair;
 pub(super) use self::slices::{Numbers, Slices, run};
 use super::activations::{self, Chunk};
 use super::layout::{ROWS, with_coded, with_plain};

@@ -96,10 +96,6 @@ impl<const SIGNED: bool> Lanes for Twin<SIGNED> {
         whole.map(|whole| whole as f32)
     }
 
-    fn floats(self, numbers: [u32; ROWS]) -> [f32; ROWS] {
-        numbers.map(|number| number as i32 as f32)
-    }
-
     fn reinterpret(self, bits: [u32; ROWS]) -> [f32; ROWS] {
         bits.map(f32::from_bits)
     }
@@ -122,10 +118,6 @@ impl<const SIGNED: bool> Lanes for Twin<SIGNED> {
 
     fn splat_float(self, number: f32) -> [f32; ROWS] {
         [number; ROWS]
-    }
-
-    fn multiply(self, a: [f32; ROWS], b: [f32; ROWS]) -> [f32; ROWS] {
-        array::from_fn(|i| a[i] * b[i])
     }
 
     fn multiply_add(self, a: [f32; ROWS], b: [f32; ROWS], c: [f32; ROWS]) -> [f32; ROWS] {
