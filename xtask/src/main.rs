@@ -10,6 +10,7 @@ mod doctor;
 mod elapsed;
 mod error;
 mod help;
+mod kernels;
 mod paint;
 mod picture;
 mod process;
@@ -33,7 +34,7 @@ struct Command {
     run: fn(&[String]) -> Result<ExitCode>,
 }
 
-const COMMANDS: [Command; 7] = [
+const COMMANDS: [Command; 8] = [
     Command {
         name: "test",
         about: "install what the tests need, start real servers, run all tests",
@@ -52,6 +53,12 @@ const COMMANDS: [Command; 7] = [
         about: "what this machine has, what it lacks, and how to mend it",
         help: doctor::HELP,
         run: doctor::run,
+    },
+    Command {
+        name: "kernels",
+        about: "the kernels' tests on an emulated ARM, and under Miri",
+        help: kernels::HELP,
+        run: kernels::run,
     },
     Command {
         name: "demo-model",

@@ -22,6 +22,7 @@ use kit::Kit;
 use options::Options;
 use servers::Servers;
 
+pub(crate) use apt::Apt;
 pub(crate) use guard::{GUARD, guard};
 pub(crate) use kit::python_folder;
 pub(crate) use python::Environment;
