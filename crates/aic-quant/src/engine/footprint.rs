@@ -3,6 +3,7 @@ use super::decoder::cores;
 use super::options::ModelOptions;
 use crate::kernels::{KvStore, LayerShape, PAGE, Packed};
 use crate::recipe::choose;
+use crate::tokenizer;
 use crate::{DType, Device, Result, TensorInfo, TensorSource};
 
 /// Bytes of a matrix in plain numbers that a task of attention works on, and what a thread has beside.
@@ -18,7 +19,7 @@ pub struct Footprint {
     pub weights_bytes: u64,
     /// Keys and values of as many tokens as the cache holds.
     pub cache_bytes: u64,
-    /// Intermediate results of one pass.
+    /// Intermediate results of one pass, and the vocabulary.
     pub working_bytes: u64,
 }
 
@@ -50,7 +51,8 @@ pub(super) fn estimate(
     Ok(Footprint {
         weights_bytes: weights.fold(0, u64::saturating_add),
         cache_bytes: cache_bytes(config, options)?,
-        working_bytes: working_bytes(config, options),
+        working_bytes: working_bytes(config, options)
+            .saturating_add(tokenizer::bytes(source.metadata(), config.vocabulary)?),
     })
 }
 

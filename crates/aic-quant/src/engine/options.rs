@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::config::Config;
 use super::{Constraint, Model};
 use crate::gguf::{self, Bytes};
+use crate::kernels::give_back;
 use crate::memory::{DeviceMemory, SystemMemory};
 use crate::{CacheType, DType, Device, Error, InstructionSet, Progress, Result, ServeOptions, TensorSource};
 
@@ -142,7 +143,9 @@ impl ModelOptions {
     /// # Errors
     /// Whatever is wrong with the file, the device or the fit: any [`Error`] but those of generating.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Model> {
-        self.load(&*crate::open(path)?)
+        let model = self.load(&*crate::open(path)?);
+        give_back();
+        model
     }
 
     /// Loads a GGUF file held in memory.

@@ -5,6 +5,7 @@
 //! tests compare it with. Nothing here knows what a model is.
 #![allow(unsafe_code)]
 mod attention;
+mod heap;
 mod instructions;
 mod packed;
 mod parts;
@@ -14,6 +15,7 @@ mod vectors;
 
 pub use attention::CacheType;
 pub(crate) use attention::{AttentionOptions, KvStore, LayerShape, PAGE, Span, attend, attend_all};
+pub(crate) use heap::give_back;
 pub use instructions::InstructionSet;
 pub(crate) use packed::{Packed, Product, Scratch, multiply};
 pub(crate) use parts::Parts;

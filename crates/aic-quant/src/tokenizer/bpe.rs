@@ -8,7 +8,7 @@ use super::{Model, special};
 use crate::gguf::Metadata;
 use crate::{Error, Result};
 
-const MERGES_KEY: &str = "tokenizer.ggml.merges";
+pub(super) const MERGES_KEY: &str = "tokenizer.ggml.merges";
 
 /// Byte pair encoding by a list of merges.
 pub(super) struct Bpe {

@@ -39,6 +39,20 @@ const PRE_KEY: &str = "tokenizer.ggml.pre";
 const TOKENS_KEY: &str = "tokenizer.ggml.tokens";
 const SCORES_KEY: &str = "tokenizer.ggml.scores";
 
+/// Bytes that the tokenizer described by `metadata` takes for a vocabulary of `count` tokens, about: texts, where they end, what
+/// they are for, and what finds tokens by their texts and merges by their parts.
+pub(crate) fn bytes(metadata: &Metadata, count: usize) -> Result<u64> {
+    /// What the library holds of a token: its text twice, in two tables.
+    const LIBRARY: u64 = 200;
+    let strings = |key| Ok(metadata.array(key)?.and_then(|array| array.as_strings()));
+    let Some(texts) = strings(TOKENS_KEY)? else { return Ok(LIBRARY.saturating_mul(count as u64)) };
+    let merges = strings(bpe::MERGES_KEY)?.map_or(0, |merges| merges.len());
+    // Tables are a power of two, at most seven eighths full, with a byte a place beside what they hold.
+    let table = |entries: usize, bytes: u64| (entries as u64 * 8 / 7).next_power_of_two() * (bytes + 1);
+    let text: u64 = texts.iter().map(|text| text.len() as u64).sum();
+    Ok(text + 9 * texts.len() as u64 + table(texts.len(), 4) + table(merges, 16))
+}
+
 /// A way of cutting texts without special tokens.
 trait Model: Send + Sync {
     /// Appends the tokens of `text`.

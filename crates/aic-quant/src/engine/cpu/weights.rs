@@ -7,6 +7,9 @@ use crate::engine::options::OnProgress;
 use crate::kernels::{InstructionSet, Packed, Pool};
 use crate::{DType, Error, Progress, Result, TensorInfo, TensorSource, codec, decode};
 
+/// Numbers that are converted at once: few enough for the second cache.
+const BATCH: usize = 1 << 16;
+
 /// Takes tensors out of a source, one at a time: reads, checks the shape, quantizes if asked to, packs.
 pub(in crate::engine) struct Weights<'a> {
     source: &'a dyn TensorSource,
@@ -96,20 +99,27 @@ impl<'a> Weights<'a> {
 
     /// `rows` of `tensor` as `dtype`; refuses numbers that are not, which quantizing would hide as zeros.
     fn read(&self, tensor: &TensorInfo, dtype: DType, rows: Range<usize>, out: &mut [u8]) -> Result<()> {
-        let start = (rows.start * tensor.row_bytes()) as u64;
+        let place = |row: usize| (row * tensor.row_bytes()) as u64;
         if dtype == tensor.dtype {
-            return self.source.read_into(tensor, start, out);
+            return self.source.read_into(tensor, place(rows.start), out);
         }
-        let mut bytes = vec![0; rows.len() * tensor.row_bytes()];
-        self.source.read_into(tensor, start, &mut bytes)?;
-        let values = decode(&bytes, tensor.dtype)?;
-        match values.iter().position(|value| !value.is_finite()) {
-            None => codec::encode_into(&values, None, dtype, out),
-            Some(at) => {
-                let place = rows.start * tensor.row_length() + at;
-                Err(Error::tensor(&tensor.name, format!("has the value {} at {place}", values[at])))
+        let step = (BATCH / tensor.row_length().max(1)).clamp(1, rows.len().max(1));
+        let mut bytes = vec![0; step * tensor.row_bytes()];
+        let mut values = vec![0.0; step * tensor.row_length()];
+        let out_bytes = out.len() / rows.len().max(1);
+        for (first, out) in rows.clone().step_by(step).zip(out.chunks_mut((step * out_bytes).max(1))) {
+            let count = step.min(rows.end - first);
+            let bytes = &mut bytes[..count * tensor.row_bytes()];
+            let values = &mut values[..count * tensor.row_length()];
+            self.source.read_into(tensor, place(first), bytes)?;
+            codec::decode_into(bytes, tensor.dtype, values)?;
+            if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+                let (value, at) = (values[at], first * tensor.row_length() + at);
+                return Err(Error::tensor(&tensor.name, format!("has the value {value} at {at}")));
             }
+            codec::encode_into(values, None, dtype, out)?;
         }
+        Ok(())
     }
 
     fn advance(&mut self, tensor: &TensorInfo, rows: usize) {

@@ -255,6 +255,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no such call of the system")]
     fn a_released_page_is_empty_and_its_neighbours_are_not() {
         let pool = Pool::new(1).unwrap();
         let vectors = Vectors::new(&pool, InstructionSet::best());

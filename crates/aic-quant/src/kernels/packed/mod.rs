@@ -121,10 +121,11 @@ impl Packed {
     ) -> Result<Self> {
         let row_bytes = self.columns / self.dtype.block_size() * self.dtype.block_bytes();
         let step = (SLAB_BYTES / row_bytes.max(1) / ROWS).max(1) * ROWS;
-        let mut slab = vec![0; step.min(self.rows) * row_bytes];
+        // Not the allocator's, which would keep the memory after the last of many matrices.
+        let mut slab = Buffer::zeroed(step.min(self.rows) * row_bytes)?;
         for start in (0..self.rows).step_by(step) {
             let rows = start..self.rows.min(start + step);
-            let slab = &mut slab[..rows.len() * row_bytes];
+            let slab = &mut slab.bytes_mut()[..rows.len() * row_bytes];
             read(rows.clone(), slab)?;
             self.fill_rows::<B>(pool, rows, slab, row_bytes);
         }

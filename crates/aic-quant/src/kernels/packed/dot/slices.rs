@@ -320,10 +320,13 @@ impl Slices for Q6K {
 
     #[inline(always)]
     fn codes<L: Lanes>(&self, lanes: L, slice: usize, group: usize) -> L::Codes {
-        let low = nibbles(lanes, &self.nibbles[slice], group);
-        let crumbs = lanes.load(&self.crumbs[2 * slice + group / 4]);
-        let high = lanes.and(lanes.shift(crumbs, 4 - 2 * (group as i32 % 4)), lanes.splat(0x3030_3030));
-        lanes.or(low, high)
+        let sixes = &self.sixes[2 * slice + group / 4];
+        if group % 4 < 3 {
+            return lanes.and(lanes.load(&sixes[group % 4]), lanes.splat(0x3f3f_3f3f));
+        }
+        let piece =
+            |plane: usize, by, bits| lanes.and(lanes.shift(lanes.load(&sixes[plane]), by), lanes.splat(bits));
+        lanes.or(lanes.or(piece(0, -2, 0x3030_3030), piece(1, -4, 0x0c0c_0c0c)), piece(2, -6, 0x0303_0303))
     }
 
     #[inline(always)]

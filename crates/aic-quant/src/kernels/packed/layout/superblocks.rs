@@ -2,8 +2,8 @@
 use half::f16;
 
 use super::{
-    Block, Coded, Group, Line, NOTHING, ROWS, load_bits, load_crumbs, load_nibbles, store_bits, store_crumbs,
-    store_nibbles,
+    Block, Coded, Group, Line, NOTHING, ROWS, load_bits, load_crumbs, load_nibbles, load_sixes, store_bits,
+    store_crumbs, store_nibbles, store_sixes,
 };
 use crate::codec::blocks::{from_nibbles, part};
 use crate::codec::nonlinear::LEVELS;
@@ -54,8 +54,8 @@ pub(crate) struct Q5K {
 pub(crate) struct Q6K {
     pub(crate) scales: [u16; ROWS],
     pub(crate) steps: [[i8; ROWS]; 16],
-    pub(crate) crumbs: [Group; 16],
-    pub(crate) nibbles: [[Group; 4]; 8],
+    /// Of each part.
+    pub(crate) sixes: [[Group; 3]; 16],
 }
 
 /// The nibbles stand for [`LEVELS`].
@@ -81,7 +81,7 @@ unsafe impl Block for Q2K {
         let mut codes = [0; 256];
         planes::unpack(&source[16..80], 0, 2, 32, &mut codes);
         for (crumbs, codes) in self.crumbs.iter_mut().zip(codes.chunks(16)) {
-            store_crumbs(crumbs, row, codes, 0);
+            store_crumbs(crumbs, row, codes);
         }
     }
 }
@@ -89,8 +89,8 @@ unsafe impl Block for Q2K {
 impl Coded for Q2K {
     fn line(&self, row: usize) -> Line {
         let mut codes = [0; 256];
-        for (crumbs, codes) in self.crumbs.iter().zip(codes.chunks_mut(16)) {
-            load_crumbs(crumbs, row, codes, 0);
+        for (codes, crumbs) in codes.as_chunks_mut().0.iter_mut().zip(&self.crumbs) {
+            *codes = load_crumbs(crumbs, row);
         }
         let (scales, minima) =
             (self.steps.map(|steps| steps[row] & 15), self.steps.map(|steps| steps[row] >> 4));
@@ -116,7 +116,7 @@ unsafe impl Block for Q3K {
         planes::unpack(&source[..32], 2, 1, 32, &mut codes);
         planes::unpack(&source[32..96], 0, 2, 32, &mut codes);
         for (crumbs, codes) in self.crumbs.iter_mut().zip(codes.chunks(16)) {
-            store_crumbs(crumbs, row, codes, 0);
+            store_crumbs(crumbs, row, codes);
         }
         for (bits, codes) in self.bits.iter_mut().zip(codes.chunks(32)) {
             store_bits(bits, row, codes, 2);
@@ -127,8 +127,8 @@ unsafe impl Block for Q3K {
 impl Coded for Q3K {
     fn line(&self, row: usize) -> Line {
         let mut codes = [0; 256];
-        for (crumbs, codes) in self.crumbs.iter().zip(codes.chunks_mut(16)) {
-            load_crumbs(crumbs, row, codes, 0);
+        for (codes, crumbs) in codes.as_chunks_mut().0.iter_mut().zip(&self.crumbs) {
+            *codes = load_crumbs(crumbs, row);
         }
         for (bits, codes) in self.bits.iter().zip(codes.chunks_mut(32)) {
             load_bits(bits, row, codes, 2);
@@ -221,11 +221,8 @@ unsafe impl Block for Q6K {
         let mut codes = [0; 256];
         planes::unpack(&source[..128], 0, 4, 64, &mut codes);
         planes::unpack(&source[128..192], 4, 2, 32, &mut codes);
-        for (crumbs, codes) in self.crumbs.iter_mut().zip(codes.chunks(16)) {
-            store_crumbs(crumbs, row, codes, 4);
-        }
-        for (nibbles, codes) in self.nibbles.iter_mut().zip(codes.chunks(32)) {
-            store_nibbles(nibbles, row, codes);
+        for (sixes, codes) in self.sixes.iter_mut().zip(codes.chunks(16)) {
+            store_sixes(sixes, row, codes);
         }
     }
 }
@@ -233,11 +230,8 @@ unsafe impl Block for Q6K {
 impl Coded for Q6K {
     fn line(&self, row: usize) -> Line {
         let mut codes = [0; 256];
-        for (codes, nibbles) in codes.as_chunks_mut().0.iter_mut().zip(&self.nibbles) {
-            *codes = load_nibbles(nibbles, row);
-        }
-        for (crumbs, codes) in self.crumbs.iter().zip(codes.chunks_mut(16)) {
-            load_crumbs(crumbs, row, codes, 4);
+        for (codes, sixes) in codes.as_chunks_mut().0.iter_mut().zip(&self.sixes) {
+            *codes = load_sixes(sixes, row);
         }
         Line {
             codes: codes.map(|code| code as i8 - 32),
