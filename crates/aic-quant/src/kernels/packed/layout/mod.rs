@@ -6,6 +6,7 @@
 //! than 8 bits are split into planes that keep this order:
 //!
 //! - `nibbles`, four bits: group `p` of each 32 columns in the lower halves of bytes, group `p + 4` in the upper;
+//! - `sixes`, six bits: the first three groups of each 16 columns, and above each a third of the fourth;
 //! - `crumbs`, two bits: the four groups of each 16 columns, the first lowest;
 //! - `bits`, one bit: the eight groups of each 32 columns, the first lowest.
 //!
