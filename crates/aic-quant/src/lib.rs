@@ -119,7 +119,7 @@ pub use huggingface::HuggingFace;
 pub use importance::{Importance, Provenance};
 pub use inspect::{Inspection, ModelFile, Quantization, TokenizerSummary, TypeUse, inspect};
 #[cfg(feature = "engine")]
-pub use kernels::{CacheType, InstructionSet, KernelSpeed, kernel_speed};
+pub use kernels::{Affinity, CacheType, InstructionSet, KernelSpeed, kernel_speed};
 pub use memory::{DeviceMemory, Memory, SystemMemory, fits};
 #[cfg(feature = "engine")]
 pub use mix::mean_kl;

@@ -45,7 +45,8 @@ impl Decoder {
         options: &ModelOptions,
         context: usize,
     ) -> Result<Self> {
-        let pool = Pool::new(options.threads.unwrap_or_else(cores))?;
+        let threads = options.threads.unwrap_or_else(cores);
+        let pool = Pool::on_cores(threads, &options.affinity.cores(threads))?;
         let instructions = options.instructions.available_or_less();
         let on_progress = options.on_progress.as_deref();
         let weights = cpu::Weights::new(source, options.dtype, pool, instructions, on_progress);
@@ -81,6 +82,15 @@ impl Decoder {
             Self::Cpu(decoder) => decoder.threads(),
             #[cfg(feature = "candle")]
             Self::Candle(_) => 1,
+        }
+    }
+
+    /// The core that the thread which runs it should stay on; `None` where threads are free.
+    pub(super) fn core(&self) -> Option<usize> {
+        match self {
+            Self::Cpu(decoder) => decoder.core(),
+            #[cfg(feature = "candle")]
+            Self::Candle(_) => None,
         }
     }
 

@@ -93,8 +93,8 @@ impl Model {
             "loaded model"
         );
         let runner = decoder.runner(options.positions(&config))?;
-        let worker =
-            Worker::start(Box::new(Stepper(runner)), tokenizer.clone(), max_context, options.serving)?;
+        let (step, core) = (Box::new(Stepper(runner)), decoder.core());
+        let worker = Worker::start(step, tokenizer.clone(), max_context, options.serving, core)?;
         let grammars = OnceLock::new();
         Ok(Self(Arc::new(Inner { decoder, tokenizer, template, grammars, info, max_context, worker })))
     }

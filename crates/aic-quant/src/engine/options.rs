@@ -7,7 +7,9 @@ use super::config::Config;
 use super::{Constraint, Model};
 use crate::gguf::{self, Bytes};
 use crate::memory::{DeviceMemory, SystemMemory};
-use crate::{CacheType, DType, Device, Error, InstructionSet, Progress, Result, ServeOptions, TensorSource};
+use crate::{
+    Affinity, CacheType, DType, Device, Error, InstructionSet, Progress, Result, ServeOptions, TensorSource,
+};
 
 /// Called while a model is loaded, after each tensor.
 pub(crate) type OnProgress = dyn Fn(Progress<'_>) + Send + Sync;
@@ -27,6 +29,7 @@ pub struct ModelOptions {
     pub(super) device: Device,
     pub(super) max_context: usize,
     pub(super) threads: Option<usize>,
+    pub(super) affinity: Affinity,
     pub(super) instructions: InstructionSet,
     pub(super) cache_types: [CacheType; 2],
     pub(super) cache_tokens: Option<usize>,
@@ -43,6 +46,7 @@ impl ModelOptions {
             device: Device::Cpu,
             max_context: 4096,
             threads: None,
+            affinity: Affinity::Free,
             instructions: InstructionSet::best(),
             cache_types: [CacheType::F16; 2],
             cache_tokens: None,
@@ -78,6 +82,12 @@ impl ModelOptions {
     /// They are the model's own, and sleep while nothing is asked of it.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads.max(1));
+        self
+    }
+
+    /// Which cores the threads stay on. Defaults to [`Affinity::Free`]. Used on [`Device::Cpu`].
+    pub fn affinity(mut self, affinity: Affinity) -> Self {
+        self.affinity = affinity;
         self
     }
 

@@ -66,6 +66,11 @@ impl Decoder {
         self.pool.threads()
     }
 
+    /// The core that the thread which runs it should stay on; `None` where threads are free.
+    pub(in crate::engine) fn core(&self) -> Option<usize> {
+        self.pool.core()
+    }
+
     pub(in crate::engine) fn instructions(&self) -> InstructionSet {
         self.instructions
     }
