@@ -111,8 +111,8 @@ pub use device::Device;
 pub use dtype::DType;
 #[cfg(feature = "engine")]
 pub use engine::{
-    Constraint, Embedder, FinishReason, Footprint, GenerateOptions, Generation, Model, ModelInfo,
-    ModelOptions, Piece, Score, Timings, Usage, footprint,
+    Constraint, DeviceLayers, Embedder, FinishReason, Footprint, Footprints, GenerateOptions, Generation,
+    Model, ModelInfo, ModelOptions, Piece, Score, Timings, Usage, footprint, footprints,
 };
 pub use error::{BoxError, Error, Result};
 pub use huggingface::HuggingFace;
