@@ -29,7 +29,7 @@ pub struct ModelOptions {
     pub(super) device: Device,
     pub(super) device_layers: DeviceLayers,
     /// Whether candle's own tensors on the processor stand in for those of a GPU.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "candle"))]
     pub(super) stand_in: bool,
     pub(super) max_context: usize,
     pub(super) threads: Option<usize>,
@@ -49,7 +49,7 @@ impl ModelOptions {
             dtype: None,
             device: Device::Cpu,
             device_layers: DeviceLayers::All,
-            #[cfg(test)]
+            #[cfg(all(test, feature = "candle"))]
             stand_in: false,
             max_context: 4096,
             threads: None,

@@ -42,7 +42,6 @@ impl<'a> Weights<'a> {
     }
 
     /// Counts on from the `done_bytes` of others that loaded a part of the model.
-    #[cfg_attr(not(feature = "candle"), allow(dead_code))]
     pub(in crate::engine) fn after(mut self, done_bytes: u64) -> Self {
         self.done_bytes = done_bytes;
         self
