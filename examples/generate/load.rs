@@ -1,9 +1,11 @@
 //! Loading a model as the arguments say.
 use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use aic::quant::{CacheType, DType, Device, InstructionSet, Model, ModelOptions};
+use aic::quant::{Affinity, CacheType, DType, Device, DeviceLayers, InstructionSet, Model, ModelOptions};
 
+use crate::memory::Devices;
 use crate::show;
 
 #[derive(clap::Args)]
@@ -21,6 +23,12 @@ pub(crate) struct Arguments {
     /// Where to run: cpu, cuda:0, metal
     #[arg(long, default_value_t = Device::Cpu)]
     pub(crate) device: Device,
+    /// Layers to run on the device, the first ones, the others on the processor: all, a number, fit
+    #[arg(long, value_name = "N", default_value_t = DeviceLayers::All)]
+    pub(crate) device_layers: DeviceLayers,
+    /// Keep each thread on a core of its own
+    #[arg(long)]
+    pub(crate) pin: bool,
     /// Quantize while loading
     #[arg(long, value_name = "TYPE")]
     pub(crate) to: Option<DType>,
@@ -39,8 +47,13 @@ impl Arguments {
     }
 
     pub(crate) fn options(&self) -> ModelOptions {
-        let mut options =
-            Model::options().max_context(self.context).device(self.device).cache_type(self.cache);
+        let mut options = Model::options()
+            .max_context(self.context)
+            .device(self.device)
+            .device_layers(self.device_layers)
+            .affinity(if self.pin { Affinity::Spread } else { Affinity::Free })
+            .memory(Arc::new(Devices))
+            .cache_type(self.cache);
         if let Some(threads) = self.threads {
             options = options.threads(threads);
         }

@@ -10,6 +10,7 @@ mod bench;
 mod embed;
 mod estimate;
 mod load;
+mod memory;
 mod show;
 
 use std::error::Error;
@@ -95,6 +96,8 @@ mod tests {
             "--model DEMO --bench --pp 16 --tg 4 --repeat 1 --threads 1 --json",
             "embed --model DEMO cat dog",
             "estimate --model DEMO --context 512",
+            "estimate --model DEMO --device cuda:0 --device-layers 2 --json",
+            "--model DEMO --max-tokens 4 --device cuda:0 --device-layers 0 --pin --prompt Hi",
         ] {
             call(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
@@ -107,6 +110,8 @@ mod tests {
             ("estimate", "--model FILE"),
             ("--model none.gguf --prompt Hi", "none.gguf"),
             ("embed --model DEMO", "TEXTS"),
+            ("--model DEMO --device cuda:99 --device-layers fit --prompt Hi", "device_layers"),
+            ("--model DEMO --device-layers some --prompt Hi", "some"),
             ("--model DEMO --bench embed --model DEMO cat", "embed"),
         ] {
             let error = call(line).unwrap_err();

@@ -36,6 +36,7 @@ mod error;
 mod history;
 mod isa;
 mod labels;
+mod layout;
 mod machine;
 mod memory;
 mod monitor;

@@ -4,6 +4,7 @@ use serde::{Serialize, Serializer};
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, System};
 
 use crate::cgroup::Cgroup;
+use crate::layout::Layout;
 use crate::reading::pretty_bytes;
 use crate::{Absent, Memory, isa, probe};
 
@@ -36,6 +37,10 @@ pub struct Processor {
     pub logical_cores: Option<usize>,
     /// How many cores this process may keep busy: the control group's quota, or the logical cores.
     pub limit_cores: Option<f64>,
+    /// Whether some cores are made to be faster than others. Known on Linux.
+    pub hybrid: Option<bool>,
+    /// Groups of cores with a memory of their own (NUMA nodes), at least one. Known on Linux.
+    pub numa_nodes: Option<usize>,
     /// Instruction sets that matter to inference, named as by the kernel: `avx2`, `avx512_vnni`, `amx_int8`, `neon`.
     pub features: Vec<&'static str>,
 }
@@ -86,11 +91,14 @@ impl Processor {
         let logical_cores = (!cpus.is_empty()).then_some(cpus.len());
         let brand = cpus.first().map(|cpu| cpu.brand().trim().to_owned());
         let logical = logical_cores.map(|cores| cores as f64);
+        let Layout { hybrid, numa_nodes } = Layout::detect();
         Self {
             brand: brand.filter(|brand| !brand.is_empty()),
             physical_cores: System::physical_core_count().ok(),
             logical_cores,
             limit_cores: [cgroup.cpu_cores(), logical].into_iter().flatten().reduce(f64::min),
+            hybrid,
+            numa_nodes,
             features: isa::features(),
         }
     }
@@ -154,6 +162,12 @@ impl fmt::Display for Processor {
             }
             _ => {}
         }
+        if self.hybrid == Some(true) {
+            f.write_str(", some faster than others")?;
+        }
+        if let Some(nodes) = self.numa_nodes.filter(|nodes| *nodes > 1) {
+            write!(f, ", {nodes} memory nodes")?;
+        }
         if self.features.is_empty() { Ok(()) } else { write!(f, ", {}", self.features.join(" ")) }
     }
 }
@@ -186,6 +200,7 @@ mod tests {
 
         let logical = machine.processor.logical_cores.unwrap();
         assert!(machine.processor.limit_cores.unwrap() <= logical as f64);
+        assert!(machine.processor.numa_nodes.is_none_or(|nodes| nodes > 0));
         assert!(machine.memory.unwrap().total_bytes > 1 << 20);
         assert!(machine.to_string().lines().count() >= 4);
     }

@@ -61,7 +61,8 @@ impl Class {
         }
     }
 
-    /// The settings of this class on a machine: one thread for each core, and sizes in step with the memory.
+    /// The settings of this class on a machine: one thread for each core, which stays there if cores differ, and sizes in step
+    /// with the memory.
     pub fn settings(self, hardware: &Hardware) -> Settings {
         let (level, context_length, cache_bytes, max_concurrency) = match self {
             Self::Tiny => (Level::Q4_K, 2048, 16 * MIB, 1),
@@ -76,6 +77,7 @@ impl Class {
             cache_bytes: Some(cache_bytes),
             max_concurrency: NonZeroU32::new(max_concurrency),
             threads: hardware.cpu.cores.and_then(NonZeroU32::new),
+            pin_threads: hardware.unlike_cores().map(|_| true),
             gpu_layers: Some(self.gpu_layers()),
             ..Settings::default()
         }

@@ -31,6 +31,8 @@ fn cpu(machine: &Machine) -> Cpu {
     Cpu {
         name: processor.brand.clone(),
         cores: cores(processor.physical_cores.or(processor.logical_cores), processor.limit_cores),
+        hybrid: processor.hybrid,
+        numa_nodes: processor.numa_nodes.and_then(|nodes| nodes.try_into().ok()),
         isa: processor.features.iter().map(|&feature| feature.to_owned()).collect(),
     }
 }

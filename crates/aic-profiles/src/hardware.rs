@@ -25,6 +25,12 @@ pub struct Cpu {
     pub name: Option<String>,
     /// Cores a program may use, when known; physical ones where they can be told from hardware threads.
     pub cores: Option<u32>,
+    /// Whether some cores are made to be faster than others, when known.
+    #[serde(default)]
+    pub hybrid: Option<bool>,
+    /// Groups of cores with a memory of their own (NUMA nodes), when known.
+    #[serde(default)]
+    pub numa_nodes: Option<u32>,
     /// Instruction set extensions that matter to inference, in the words of the Linux kernel: `avx2`, `avx512_vnni`, `amx_int8`, `neon`.
     #[serde(default)]
     pub isa: Vec<String>,
@@ -56,7 +62,7 @@ impl Hardware {
     /// Describes a machine without GPUs, its available memory unknown, running this program's operating system.
     pub fn new(cores: u32, memory_total_bytes: u64) -> Self {
         Self {
-            cpu: Cpu { name: None, cores: Some(cores), isa: Vec::new() },
+            cpu: Cpu { name: None, cores: Some(cores), hybrid: None, numa_nodes: None, isa: Vec::new() },
             memory: Memory { total_bytes: Some(memory_total_bytes), available_bytes: None },
             gpus: Vec::new(),
             os: std::env::consts::OS.to_owned(),
@@ -67,6 +73,20 @@ impl Hardware {
     #[must_use]
     pub fn memory_available(mut self, bytes: u64) -> Self {
         self.memory.available_bytes = Some(bytes);
+        self
+    }
+
+    /// Sets whether some cores are made to be faster than others.
+    #[must_use]
+    pub fn hybrid(mut self, hybrid: bool) -> Self {
+        self.cpu.hybrid = Some(hybrid);
+        self
+    }
+
+    /// Sets how many groups of cores have a memory of their own.
+    #[must_use]
+    pub fn numa_nodes(mut self, nodes: u32) -> Self {
+        self.cpu.numa_nodes = Some(nodes);
         self
     }
 
@@ -89,6 +109,15 @@ impl Hardware {
     pub fn without_gpus(mut self) -> Self {
         self.gpus.clear();
         self
+    }
+
+    /// In what its cores differ, in words; `None` if they are alike, or nobody knows.
+    pub(crate) fn unlike_cores(&self) -> Option<&'static str> {
+        match (self.cpu.hybrid, self.cpu.numa_nodes) {
+            (Some(true), _) => Some("some cores are faster than others"),
+            (_, Some(2..)) => Some("its cores are near to different memories"),
+            _ => None,
+        }
     }
 
     /// Whether the processor has an instruction set extension, by its name in [`Cpu::isa`].

@@ -86,6 +86,10 @@ settings! {
     kv_level: Level = Level::F16;
     /// Threads that compute. Built-in default: 1; the hardware class sets one for each core.
     threads: NonZeroU32 = at_least_one(1);
+    /// Whether each thread stays on a core of its own. Built-in default: no; the hardware class sets it where cores differ in
+    /// speed or in the memory they are near to, for there the system may move a thread to a place where all others wait for
+    /// it. Where cores are alike, a thread that cannot move only waits for whatever else runs on its core.
+    pin_threads: bool = false;
     /// Layers that run on the GPU, a number or `all`. Built-in default: 0.
     gpu_layers: GpuLayers = GpuLayers::Count(0);
     /// Memory for finished answers; 0 keeps none. Built-in default: 64 MiB.
@@ -175,6 +179,19 @@ mod tests {
         assert_eq!(profile.context_length.origin, Origin::UseCase(UseCase::Batch));
         assert_eq!(profile.cache_bytes.origin, Origin::Class(Class::Laptop));
         assert_eq!(profile.kv_level.origin, Origin::Builtin);
+    }
+
+    #[test]
+    fn threads_stay_on_their_cores_only_where_cores_differ() {
+        let machine = || Hardware::new(8, 16 << 30);
+        let pinned = |hardware| Profile::for_machine(&hardware, UseCase::Chat).pin_threads;
+
+        let by_class = Setting { value: true, origin: Origin::Class(Class::Laptop) };
+        assert_eq!(pinned(machine().hybrid(true)), by_class);
+        assert_eq!(pinned(machine().numa_nodes(2)), by_class);
+        for alike in [machine(), machine().hybrid(false).numa_nodes(1)] {
+            assert_eq!(pinned(alike), Setting { value: false, origin: Origin::Builtin });
+        }
     }
 
     #[test]

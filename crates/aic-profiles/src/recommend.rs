@@ -107,7 +107,8 @@ pub fn recommend(hardware: &Hardware, needs: &ModelNeeds, goal: Goal) -> Result<
     rejected.extend(candidates[..position].iter().map(Candidate::rejection));
     let profile = Profile::for_machine(hardware, needs.use_case)
         .overlay(&settings(needs, &choice), &Origin::Recommended);
-    let reasons = reasons(needs, goal, &choice);
+    let mut reasons = reasons(needs, goal, &choice);
+    reasons.extend(pinning(hardware, &profile));
     Ok(Recommendation { profile, choice, candidates, reasons, rejected })
 }
 
@@ -307,6 +308,11 @@ fn copies(needs: &ModelNeeds, choice: &Candidate) -> Option<String> {
     })
 }
 
+fn pinning(hardware: &Hardware, profile: &Profile) -> Option<String> {
+    let difference = hardware.unlike_cores().filter(|_| profile.pin_threads.value)?;
+    Some(format!("each thread stays on a core of its own: {difference}"))
+}
+
 fn aim(goal: Goal, choice: &Candidate) -> String {
     let level = &choice.level;
     match goal {
@@ -381,6 +387,14 @@ mod tests {
         assert_eq!(advice.profile.level.origin, Origin::Recommended);
         let said = advice.to_string();
         assert!(said.contains("nearly lossless") && said.contains("53% of the bytes of F16"), "{said}");
+    }
+
+    #[test]
+    fn threads_that_stay_on_their_cores_are_told_why() {
+        let advice = |hardware| recommend(&hardware, &eight_billion(), Goal::Balanced).unwrap().to_string();
+
+        assert!(advice(laptop(40 * GIB).hybrid(true)).contains("core of its own: some cores are faster"));
+        assert!(!advice(laptop(40 * GIB)).contains("core of its own"));
     }
 
     #[test]

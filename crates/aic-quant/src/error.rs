@@ -190,7 +190,7 @@ pub enum Error {
     },
     /// The model does not fit the device's free memory.
     #[error(
-        "the model needs about {} MiB on {device} and {} MiB are free; free memory, lower max_context or load a smaller type such as Q4_K",
+        "the model needs about {} MiB on {device} and {} MiB are free; free memory, lower max_context, load a smaller type such as Q4_K, or split the layers between devices (device_layers)",
         needed_bytes / (1 << 20),
         free_bytes / (1 << 20)
     )]

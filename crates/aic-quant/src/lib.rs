@@ -111,15 +111,15 @@ pub use device::Device;
 pub use dtype::DType;
 #[cfg(feature = "engine")]
 pub use engine::{
-    Constraint, Embedder, FinishReason, Footprint, GenerateOptions, Generation, Model, ModelInfo,
-    ModelOptions, Piece, Score, Timings, Usage, footprint,
+    Constraint, DeviceLayers, Embedder, FinishReason, Footprint, Footprints, GenerateOptions, Generation,
+    Model, ModelInfo, ModelOptions, Piece, Score, Timings, Usage, footprint, footprints,
 };
 pub use error::{BoxError, Error, Result};
 pub use huggingface::HuggingFace;
 pub use importance::{Importance, Provenance};
 pub use inspect::{Inspection, ModelFile, Quantization, TokenizerSummary, TypeUse, inspect};
 #[cfg(feature = "engine")]
-pub use kernels::{CacheType, InstructionSet, KernelSpeed, kernel_speed};
+pub use kernels::{Affinity, CacheType, InstructionSet, KernelSpeed, kernel_speed};
 pub use memory::{DeviceMemory, Memory, SystemMemory, fits};
 #[cfg(feature = "engine")]
 pub use mix::mean_kl;

@@ -7,10 +7,12 @@ use super::config::Config;
 use super::cpu;
 use super::options::ModelOptions;
 use super::runner::Runner;
+#[cfg(feature = "candle")]
+use super::split;
 use crate::kernels::Pool;
-use crate::{Device, InstructionSet, Result, TensorSource};
+use crate::{InstructionSet, Result, TensorSource};
 
-/// A model's weights, on the device they were loaded for. Cloning shares them.
+/// A model's weights, where they were loaded to. Cloning shares them.
 #[derive(Clone)]
 pub(super) enum Decoder {
     /// On this crate's kernels.
@@ -18,52 +20,30 @@ pub(super) enum Decoder {
     /// On candle's tensors.
     #[cfg(feature = "candle")]
     Candle(Arc<candle::Decoder>),
+    /// The first layers on candle's tensors, the others on this crate's kernels.
+    #[cfg(feature = "candle")]
+    Split(Arc<candle::Decoder>, Arc<cpu::Decoder>),
 }
 
 impl Decoder {
-    /// Loads the decoder of `source`, to see up to `context` tokens.
+    /// Loads the decoder of `source`, to see up to `context` tokens: its first `device_layers` layers to the device.
     pub(super) fn load(
         source: &dyn TensorSource,
         config: &Config,
         options: &ModelOptions,
         context: usize,
+        device_layers: usize,
     ) -> Result<Self> {
-        match options.device {
-            Device::Cpu => Self::on_cpu(source, config, options, context),
-            #[cfg(feature = "candle")]
-            device => Self::on_candle(source, config, options, context, &device.open()?),
-            #[cfg(not(feature = "candle"))]
-            device => {
-                Err(device.unavailable("this build has no GPUs; turn on the feature candle, or use cpu"))
-            }
+        let load = Load { source, config, options, context };
+        if device_layers == 0 {
+            return Ok(Self::Cpu(load.cpu(0, 0)?));
         }
-    }
-
-    fn on_cpu(
-        source: &dyn TensorSource,
-        config: &Config,
-        options: &ModelOptions,
-        context: usize,
-    ) -> Result<Self> {
-        let pool = Pool::new(options.threads.unwrap_or_else(cores))?;
-        let instructions = options.instructions.available_or_less();
-        let on_progress = options.on_progress.as_deref();
-        let weights = cpu::Weights::new(source, options.dtype, pool, instructions, on_progress);
-        Ok(Self::Cpu(Arc::new(cpu::Decoder::load(config, weights, context, options.cache_types)?)))
-    }
-
-    #[cfg(feature = "candle")]
-    fn on_candle(
-        source: &dyn TensorSource,
-        config: &Config,
-        options: &ModelOptions,
-        context: usize,
-        device: &candle_core::Device,
-    ) -> Result<Self> {
-        config.check_plain(context)?;
-        let on_progress = options.on_progress.as_deref();
-        let mut weights = candle::Weights::new(source, device, options.dtype, on_progress);
-        Ok(Self::Candle(Arc::new(candle::Decoder::load(config, &mut weights, device.clone())?)))
+        #[cfg(feature = "candle")]
+        return load.with_candle(device_layers);
+        #[cfg(not(feature = "candle"))]
+        return Err(options
+            .device
+            .unavailable("this build has no GPUs; turn on the feature candle, or use cpu"));
     }
 
     /// Something to run sequences with that have `positions` together; shares the weights.
@@ -72,26 +52,92 @@ impl Decoder {
             Self::Cpu(decoder) => Ok(Box::new(cpu::Runner::new(decoder.clone(), positions)?)),
             #[cfg(feature = "candle")]
             Self::Candle(decoder) => Ok(Box::new(candle::Runner::new(decoder.clone(), positions))),
+            #[cfg(feature = "candle")]
+            Self::Split(first, last) => {
+                Ok(Box::new(split::Runner::new(first.clone(), last.clone(), positions)?))
+            }
         }
     }
 
-    /// Threads that compute; 1 where another device does.
+    /// Threads that compute; 1 where another device does all of it.
     pub(super) fn threads(&self) -> usize {
         match self {
             Self::Cpu(decoder) => decoder.threads(),
             #[cfg(feature = "candle")]
             Self::Candle(_) => 1,
+            #[cfg(feature = "candle")]
+            Self::Split(_, decoder) => decoder.threads(),
         }
     }
 
-    /// The instructions used; `None` where another device computes.
+    /// The core that the thread which runs it should stay on; `None` where threads are free.
+    pub(super) fn core(&self) -> Option<usize> {
+        match self {
+            Self::Cpu(decoder) => decoder.core(),
+            #[cfg(feature = "candle")]
+            Self::Candle(_) => None,
+            #[cfg(feature = "candle")]
+            Self::Split(_, decoder) => decoder.core(),
+        }
+    }
+
+    /// The instructions used; `None` where another device computes all of it.
     pub(super) fn instructions(&self) -> Option<InstructionSet> {
         match self {
             Self::Cpu(decoder) => Some(decoder.instructions()),
             #[cfg(feature = "candle")]
             Self::Candle(_) => None,
+            #[cfg(feature = "candle")]
+            Self::Split(_, decoder) => Some(decoder.instructions()),
         }
     }
+}
+
+/// What is loaded, and how.
+struct Load<'a> {
+    source: &'a dyn TensorSource,
+    config: &'a Config,
+    options: &'a ModelOptions,
+    context: usize,
+}
+
+impl Load<'_> {
+    /// The layers from `first` on, after others were loaded that have `done_bytes` in the source.
+    fn cpu(&self, first: usize, done_bytes: u64) -> Result<Arc<cpu::Decoder>> {
+        let Self { options, .. } = self;
+        let threads = options.threads.unwrap_or_else(cores);
+        let pool = Pool::on_cores(threads, &options.affinity.cores(threads))?;
+        let instructions = options.instructions.available_or_less();
+        let on_progress = options.on_progress.as_deref();
+        let weights = cpu::Weights::new(self.source, options.dtype, pool, instructions, on_progress);
+        let weights = weights.after(done_bytes);
+        Ok(Arc::new(cpu::Decoder::load(self.config, weights, first, self.context, options.cache_types)?))
+    }
+
+    /// The first `layers` layers on candle's tensors, and the others, if there are any, on our kernels.
+    #[cfg(feature = "candle")]
+    fn with_candle(&self, layers: usize) -> Result<Decoder> {
+        let Self { config, options, .. } = self;
+        let device = open(options)?;
+        config.check_plain_until(self.context, layers)?;
+        let on_progress = options.on_progress.as_deref();
+        let mut weights = candle::Weights::new(self.source, &device, options.dtype, on_progress);
+        let first = Arc::new(candle::Decoder::load(config, &mut weights, device.clone(), layers)?);
+        if layers == config.layers {
+            return Ok(Decoder::Candle(first));
+        }
+        Ok(Decoder::Split(first, self.cpu(layers, weights.done_bytes())?))
+    }
+}
+
+/// The tensor library's handle of the device.
+#[cfg(feature = "candle")]
+fn open(options: &ModelOptions) -> Result<candle_core::Device> {
+    #[cfg(test)]
+    if options.stand_in {
+        return Ok(candle_core::Device::Cpu);
+    }
+    options.device.open()
 }
 
 /// Threads that compute if nobody says how many.

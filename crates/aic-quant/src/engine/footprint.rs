@@ -1,13 +1,8 @@
 use super::config::Config;
-use super::decoder::cores;
+use super::needs::Needs;
 use super::options::ModelOptions;
-use crate::kernels::{KvStore, LayerShape, PAGE, Packed};
-use crate::recipe::choose;
-use crate::tokenizer;
-use crate::{DType, Device, Result, TensorInfo, TensorSource};
-
-/// Bytes of a matrix in plain numbers that a task of attention works on, and what a thread has beside.
-const THREAD_BYTES: u64 = 512 << 10;
+use crate::memory::fits;
+use crate::{Device, Result, TensorSource};
 
 /// An estimate of the memory a model needs, in bytes, once its cache is full.
 ///
@@ -19,8 +14,31 @@ pub struct Footprint {
     pub weights_bytes: u64,
     /// Keys and values of as many tokens as the cache holds.
     pub cache_bytes: u64,
-    /// Intermediate results of one pass, and the vocabulary.
+    /// Intermediate results of one pass; in main memory also the vocabulary.
     pub working_bytes: u64,
+}
+
+/// What a model needs on its device and in main memory, each an estimate as a [`Footprint`] is.
+///
+/// ```no_run
+/// use aic_quant::{Device, DeviceLayers, ModelOptions, footprints};
+///
+/// let options = ModelOptions::new().device(Device::Cuda(0)).device_layers(DeviceLayers::Count(20));
+/// let needs = footprints(&*aic_quant::open("model.gguf")?, &options)?;
+/// println!("{} bytes on the GPU, {} beside it", needs.device.total_bytes(), needs.host.total_bytes());
+/// # Ok::<(), aic_quant::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Footprints {
+    /// Layers the model has.
+    pub layers: usize,
+    /// How many of them, the first ones, run on the [device](ModelOptions::device); none if that is [`Device::Cpu`].
+    pub device_layers: usize,
+    /// What the device needs; nothing if no layer runs there.
+    pub device: Footprint,
+    /// What main memory needs; nothing if all layers run on the device.
+    pub host: Footprint,
 }
 
 impl Footprint {
@@ -31,14 +49,44 @@ impl Footprint {
     }
 }
 
-/// Estimates the memory `source` needs when loaded with `options`.
+impl Footprints {
+    /// Device and main memory together.
+    pub fn together(&self) -> Footprint {
+        let sum = |part: fn(&Footprint) -> u64| part(&self.device).saturating_add(part(&self.host));
+        Footprint {
+            weights_bytes: sum(|needs| needs.weights_bytes),
+            cache_bytes: sum(|needs| needs.cache_bytes),
+            working_bytes: sum(|needs| needs.working_bytes),
+        }
+    }
+
+    /// Checks that each part fits, if somebody is to be asked.
+    pub(super) fn check(&self, options: &ModelOptions) -> Result<()> {
+        let Some(memory) = &options.memory else { return Ok(()) };
+        let parts = [(options.device, self.device), (Device::Cpu, self.host)];
+        let mut there = parts.into_iter().filter(|(_, needs)| needs.total_bytes() > 0);
+        there.try_for_each(|(device, needs)| fits(memory.as_ref(), device, needs.total_bytes()))
+    }
+}
+
+/// Estimates the memory `source` needs when loaded with `options`, on its device and beside it together.
 ///
 /// On the processor every part is counted as it is laid out. On a GPU plain floats are held as 32-bit numbers, and so are keys
 /// and values.
 ///
 /// # Errors
-/// [`Error::Metadata`](crate::Error::Metadata) and its like if the source is not a model this crate runs.
+/// As [`footprints`].
 pub fn footprint(source: &dyn TensorSource, options: &ModelOptions) -> Result<Footprint> {
+    Ok(footprints(source, options)?.together())
+}
+
+/// As [`footprint`], for device and main memory apart. With [`DeviceLayers::Fitting`](super::DeviceLayers::Fitting) it says how
+/// many layers fit.
+///
+/// # Errors
+/// [`Error::Metadata`](crate::Error::Metadata) and its like if the source is not a model this crate runs;
+/// [`Error::Option`](crate::Error::Option) if as many layers as fit are to run on a device whose free memory is not known.
+pub fn footprints(source: &dyn TensorSource, options: &ModelOptions) -> Result<Footprints> {
     estimate(source, &Config::new(source)?, options)
 }
 
@@ -46,73 +94,9 @@ pub(super) fn estimate(
     source: &dyn TensorSource,
     config: &Config,
     options: &ModelOptions,
-) -> Result<Footprint> {
-    let weights = source.tensors().iter().map(|tensor| held_bytes(tensor, options));
-    Ok(Footprint {
-        weights_bytes: weights.fold(0, u64::saturating_add),
-        cache_bytes: cache_bytes(config, options)?,
-        working_bytes: working_bytes(config, options)
-            .saturating_add(tokenizer::bytes(source.metadata(), config.vocabulary)?),
-    })
-}
-
-/// The type a tensor of the model is held in.
-pub(super) fn held(tensor: &TensorInfo, dtype: Option<DType>) -> DType {
-    dtype.map_or(tensor.dtype, |wanted| choose(tensor, wanted).dtype)
-}
-
-/// Bytes of a tensor as it is held.
-pub(super) fn held_bytes(tensor: &TensorInfo, options: &ModelOptions) -> u64 {
-    let held = held(tensor, options.dtype);
-    let full = tensor.elements().saturating_mul(4);
-    if tensor.shape.len() < 2 {
-        return full;
-    }
-    match options.device {
-        Device::Cpu => Packed::bytes_of(held, tensor.rows(), tensor.row_length()).unwrap_or(full),
-        _ if held.is_quantized() => held.bytes_of(&tensor.shape).unwrap_or(u64::MAX),
-        _ => full,
-    }
-}
-
-fn cache_bytes(config: &Config, options: &ModelOptions) -> Result<u64> {
-    let positions = options.positions(config) as u64;
-    if options.device != Device::Cpu {
-        let position = (2 * 4 * config.layers as u64).saturating_mul(config.kv_size() as u64);
-        return Ok(position.saturating_mul(positions));
-    }
-    let shape =
-        LayerShape { kv_heads: config.kv_heads, key_size: config.head_size, value_size: config.head_size };
-    let [keys, values] = options.cache_types;
-    let page_bytes = KvStore::new(&vec![shape; config.layers], keys, values, 0)?.bytes_per_page();
-    Ok(positions.div_ceil(PAGE as u64).saturating_mul(page_bytes))
-}
-
-/// Intermediate results of a pass of as many tokens as there may be in one, the logits of as many answers as there may be, and what
-/// threads have beside.
-fn working_bytes(config: &Config, options: &ModelOptions) -> u64 {
-    let tokens = options.serving.step_tokens.min(options.positions(config)) as u64;
-    let threads = options.threads.unwrap_or_else(cores) as u64;
-    let answers = options.serving.running.min(options.serving.step_tokens) as u64;
-    let pass = tokens.saturating_mul(token_bytes(config));
-    pass.saturating_add(logits_bytes(config, answers)).saturating_add(threads.saturating_mul(THREAD_BYTES))
-}
-
-/// What a pass holds of one token.
-fn token_bytes(config: &Config) -> u64 {
-    // The hidden state, that normed, and what is added to it; queries and what they look up; both halves of the network; angles.
-    let row = 3 * config.hidden
-        + 2 * (config.query_size() + config.kv_size())
-        + 2 * config.feed_forward
-        + config.rope_size;
-    // The input of a product is held in 8 bits beside itself; the longest is that of the network.
-    let codes = config.feed_forward.max(config.hidden) * 3 / 2;
-    (4 * row + codes) as u64
-}
-
-/// Logits come together for all answers and are cut into those of each; choosing a token from them takes three times as much for
-/// one answer after the other.
-fn logits_bytes(config: &Config, answers: u64) -> u64 {
-    let vectors = answers.saturating_mul(2).max(answers.saturating_add(3));
-    vectors.saturating_mul(4 * config.vocabulary as u64)
+) -> Result<Footprints> {
+    let needs = Needs::new(source, config, options);
+    let device_layers = needs.device_layers()?;
+    let (device, host) = (needs.on_device(device_layers), needs.on_host(device_layers)?);
+    Ok(Footprints { layers: config.layers, device_layers, device, host })
 }

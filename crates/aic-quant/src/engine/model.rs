@@ -6,13 +6,13 @@ use std::time::Instant;
 use super::config::Config;
 use super::constraint::{Grammar, Grammars};
 use super::decoder::Decoder;
-use super::footprint::{estimate, held};
+use super::footprint::estimate;
+use super::held::held;
 use super::reading::Reading;
 use super::runner::{Runner, Stepper};
 use super::{GenerateOptions, Generation, ModelInfo, ModelOptions, Observer, Score};
 use crate::chat::{ChatTemplate, Message};
 use crate::gguf::Bytes;
-use crate::memory::fits;
 use crate::serve::Worker;
 use crate::tokenizer::Tokenizer;
 use crate::{DType, Error, InstructionSet, Result, ServeStatistics, TensorSource};
@@ -77,24 +77,24 @@ impl Model {
         let started = Instant::now();
         let config = Config::new(source)?;
         let max_context = options.max_context.min(config.context);
-        let footprint = estimate(source, &config, options)?;
-        if let Some(memory) = &options.memory {
-            fits(memory.as_ref(), options.device, footprint.total_bytes())?;
-        }
+        let needs = estimate(source, &config, options)?;
+        needs.check(options)?;
         let tokenizer = Arc::new(Tokenizer::new(source.metadata(), config.vocabulary)?);
         let template = ChatTemplate::new(source.metadata())?;
-        let info = ModelInfo::new(source, &config, options, &footprint, &held_types(source, options.dtype))?;
-        let decoder = Decoder::load(source, &config, options, max_context)?;
+        let info = ModelInfo::new(source, &config, options, &needs, &held_types(source, options.dtype))?;
+        let decoder = Decoder::load(source, &config, options, max_context, needs.device_layers)?;
         tracing::info!(
             name = info.name.as_deref(),
             dtype = %info.dtype,
+            layers = info.layers,
+            device_layers = info.device_layers,
             resident_bytes = info.resident_bytes,
             seconds = started.elapsed().as_secs_f64(),
             "loaded model"
         );
         let runner = decoder.runner(options.positions(&config))?;
-        let worker =
-            Worker::start(Box::new(Stepper(runner)), tokenizer.clone(), max_context, options.serving)?;
+        let (step, core) = (Box::new(Stepper(runner)), decoder.core());
+        let worker = Worker::start(step, tokenizer.clone(), max_context, options.serving, core)?;
         let grammars = OnceLock::new();
         Ok(Self(Arc::new(Inner { decoder, tokenizer, template, grammars, info, max_context, worker })))
     }
@@ -109,12 +109,12 @@ impl Model {
         self.0.max_context
     }
 
-    /// Threads that compute; 1 where another device does.
+    /// Threads that compute; 1 where another device does all of it.
     pub fn threads(&self) -> usize {
         self.0.decoder.threads()
     }
 
-    /// The instructions that compute; `None` where another device does.
+    /// The instructions that compute; `None` where another device does all of it.
     pub fn instructions(&self) -> Option<InstructionSet> {
         self.0.decoder.instructions()
     }

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::config::Config;
-use super::{Constraint, Model};
+use super::{Constraint, DeviceLayers, Model};
 use crate::gguf::{self, Bytes};
 use crate::kernels::give_back;
 use crate::memory::{DeviceMemory, SystemMemory};
-use crate::{CacheType, DType, Device, Error, InstructionSet, Progress, Result, ServeOptions, TensorSource};
+use crate::{
+    Affinity, CacheType, DType, Device, Error, InstructionSet, Progress, Result, ServeOptions, TensorSource,
+};
 
 /// Called while a model is loaded, after each tensor.
 pub(crate) type OnProgress = dyn Fn(Progress<'_>) + Send + Sync;
@@ -26,8 +28,13 @@ pub(crate) type OnProgress = dyn Fn(Progress<'_>) + Send + Sync;
 pub struct ModelOptions {
     pub(super) dtype: Option<DType>,
     pub(super) device: Device,
+    pub(super) device_layers: DeviceLayers,
+    /// Whether candle's own tensors on the processor stand in for those of a GPU.
+    #[cfg(all(test, feature = "candle"))]
+    pub(super) stand_in: bool,
     pub(super) max_context: usize,
     pub(super) threads: Option<usize>,
+    pub(super) affinity: Affinity,
     pub(super) instructions: InstructionSet,
     pub(super) cache_types: [CacheType; 2],
     pub(super) cache_tokens: Option<usize>,
@@ -42,8 +49,12 @@ impl ModelOptions {
         Self {
             dtype: None,
             device: Device::Cpu,
+            device_layers: DeviceLayers::All,
+            #[cfg(all(test, feature = "candle"))]
+            stand_in: false,
             max_context: 4096,
             threads: None,
+            affinity: Affinity::Free,
             instructions: InstructionSet::best(),
             cache_types: [CacheType::F16; 2],
             cache_tokens: None,
@@ -68,13 +79,22 @@ impl ModelOptions {
         self
     }
 
+    /// How many layers run on the [device](Self::device), the first ones, where it is another than [`Device::Cpu`]; the others
+    /// run on the processor. Defaults to [`DeviceLayers::All`].
+    ///
+    /// The fewer there are, the larger a model may be than the device's memory, and the slower it is.
+    pub fn device_layers(mut self, layers: DeviceLayers) -> Self {
+        self.device_layers = layers;
+        self
+    }
+
     /// Most tokens of prompt and answer together. Defaults to 4096; never more than the model was made for.
     pub fn max_context(mut self, tokens: usize) -> Self {
         self.max_context = tokens;
         self
     }
 
-    /// Threads that compute, at least 1. Defaults to one for each core. Used on [`Device::Cpu`].
+    /// Threads that compute, at least 1. Defaults to one for each core. Used where layers run on the processor.
     ///
     /// They are the model's own, and sleep while nothing is asked of it.
     pub fn threads(mut self, threads: usize) -> Self {
@@ -82,15 +102,21 @@ impl ModelOptions {
         self
     }
 
+    /// Which cores the threads stay on. Defaults to [`Affinity::Free`]. Used where layers run on the processor.
+    pub fn affinity(mut self, affinity: Affinity) -> Self {
+        self.affinity = affinity;
+        self
+    }
+
     /// Uses no better instructions than these. Defaults to [`InstructionSet::best`]; what this processor does not have is
-    /// replaced by the best below it that it has. Used on [`Device::Cpu`].
+    /// replaced by the best below it that it has. Used where layers run on the processor.
     pub fn instructions(mut self, instructions: InstructionSet) -> Self {
         self.instructions = instructions;
         self
     }
 
     /// How keys and values are kept. Defaults to [`CacheType::F16`]; the others need heads of whole blocks of 32 numbers. Used
-    /// on [`Device::Cpu`].
+    /// for layers that run on the processor.
     pub fn cache_type(self, cache_type: CacheType) -> Self {
         self.cache_types(cache_type, cache_type)
     }
@@ -114,7 +140,8 @@ impl ModelOptions {
         self
     }
 
-    /// Who is asked whether the model fits before it is loaded. Defaults to [`SystemMemory`].
+    /// Who is asked whether the model fits before it is loaded, and how many layers do with [`DeviceLayers::Fitting`]. Defaults
+    /// to [`SystemMemory`], which knows no GPUs.
     pub fn memory(mut self, memory: Arc<dyn DeviceMemory>) -> Self {
         self.memory = Some(memory);
         self
@@ -183,6 +210,7 @@ impl fmt::Debug for ModelOptions {
         f.debug_struct("ModelOptions")
             .field("dtype", &self.dtype)
             .field("device", &self.device)
+            .field("device_layers", &self.device_layers)
             .field("max_context", &self.max_context)
             .field("memory", &self.memory)
             .finish_non_exhaustive()

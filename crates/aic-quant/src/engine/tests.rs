@@ -13,12 +13,12 @@ fn model(tiny: &Tiny, dtype: DType) -> Model {
     Model::from_bytes(tiny.gguf(dtype)).unwrap()
 }
 
-fn tokens(count: u32) -> Vec<u32> {
+pub(super) fn tokens(count: u32) -> Vec<u32> {
     (0..count).map(|i| (i * 37 + 11) % 250).collect()
 }
 
 /// Logits after each of `tokens`, run in steps of `step`.
-fn logits(model: &Model, tokens: &[u32], step: usize) -> Vec<Vec<f32>> {
+pub(super) fn logits(model: &Model, tokens: &[u32], step: usize) -> Vec<Vec<f32>> {
     let mut runner = model.runner(tokens.len()).unwrap();
     let pages: Vec<u32> = (0..runner.pages() as u32).rev().collect();
     let mut start = 0;
@@ -32,7 +32,7 @@ fn logits(model: &Model, tokens: &[u32], step: usize) -> Vec<Vec<f32>> {
 }
 
 /// The largest difference of any logit, in units of the reference's standard deviation.
-fn difference(reference: &[Vec<f64>], actual: &[Vec<f32>]) -> f64 {
+pub(super) fn difference(reference: &[Vec<f64>], actual: &[Vec<f32>]) -> f64 {
     assert_eq!(reference.len(), actual.len());
     let all: Vec<f64> = reference.concat();
     let mean = all.iter().sum::<f64>() / all.len() as f64;
@@ -163,7 +163,7 @@ fn embeddings_have_length_one_and_tell_texts_apart() {
     assert!(matches!(model.embed(""), Err(Error::Empty { .. })));
 }
 
-fn greedy(max_tokens: usize) -> GenerateOptions {
+pub(super) fn greedy(max_tokens: usize) -> GenerateOptions {
     GenerateOptions { max_tokens, temperature: 0.0, ..GenerateOptions::default() }
 }
 

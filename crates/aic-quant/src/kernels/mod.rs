@@ -4,6 +4,7 @@
 //! The only place in the workspace where `unsafe` is allowed. Every kernel of an instruction set has a scalar twin that the
 //! tests compare it with. Nothing here knows what a model is.
 #![allow(unsafe_code)]
+mod affinity;
 mod attention;
 mod heap;
 mod instructions;
@@ -11,8 +12,11 @@ mod packed;
 mod parts;
 mod pool;
 mod speed;
+mod topology;
 mod vectors;
 
+pub use affinity::Affinity;
+pub(crate) use affinity::stay_on;
 pub use attention::CacheType;
 pub(crate) use attention::{AttentionOptions, KvStore, LayerShape, PAGE, Span, attend, attend_all};
 pub(crate) use heap::give_back;

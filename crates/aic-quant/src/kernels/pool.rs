@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use super::affinity;
 use crate::{Error, Result};
 
 /// How often an idle thread looks for a new job before it sleeps: some tens of microseconds, longer than the gap between two
@@ -19,6 +20,8 @@ pub(crate) struct Pool {
     /// Jobs come one at a time; a second caller waits.
     turn: Mutex<()>,
     workers: Vec<JoinHandle<()>>,
+    /// The core that the thread which calls should stay on.
+    core: Option<usize>,
 }
 
 struct Shared {
@@ -63,17 +66,29 @@ impl Pool {
     /// # Errors
     /// [`Error::Io`] if the system refuses to start a thread.
     pub(crate) fn new(threads: usize) -> Result<Self> {
+        Self::on_cores(threads, &[])
+    }
+
+    /// As [`new`](Self::new), with threads that stay on `cores`, one on each, as far as there are any; the first is for the
+    /// thread that calls.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn on_cores(threads: usize, cores: &[usize]) -> Result<Self> {
         let shared = Arc::new(Shared {
             slot: Mutex::default(),
             wake: Condvar::new(),
             left: Condvar::new(),
             epoch: AtomicU64::new(0),
         });
-        let mut pool = Self { shared, turn: Mutex::default(), workers: Vec::new() };
+        let core = cores.first().copied();
+        let mut pool = Self { shared, turn: Mutex::default(), workers: Vec::new(), core };
         for index in 1..threads.max(1) {
-            let shared = pool.shared.clone();
-            let worker =
-                thread::Builder::new().name(format!("aic-kernel-{index}")).spawn(move || shared.serve());
+            let (shared, core) = (pool.shared.clone(), cores.get(index).copied());
+            let worker = thread::Builder::new().name(format!("aic-kernel-{index}")).spawn(move || {
+                core.into_iter().for_each(affinity::stay_on);
+                shared.serve();
+            });
             pool.workers.push(worker.map_err(Error::io("start", "a thread"))?);
         }
         Ok(pool)
@@ -82,6 +97,11 @@ impl Pool {
     /// Threads that share a job.
     pub(crate) fn threads(&self) -> usize {
         self.workers.len() + 1
+    }
+
+    /// The core that the thread which calls [`run`](Self::run) should stay on; `None` where threads are free.
+    pub(crate) fn core(&self) -> Option<usize> {
+        self.core
     }
 
     /// Calls `task` with every number below `count`, on all threads; returns when all calls have.

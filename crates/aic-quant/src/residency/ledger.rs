@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::bytes::Gib;
-use crate::{Device, Memory};
+use crate::{Device, DeviceMemory, Memory};
 
 /// The share of a device's memory that may be used when nothing else is said.
 pub(super) const DEFAULT_SHARE: f64 = 0.85;
@@ -208,6 +208,16 @@ impl Ledger {
     }
 }
 
+/// What models may still take: the limit in place of all the memory, and of it what nobody has or has been promised. A model that
+/// is claimed already has been promised its bytes.
+impl DeviceMemory for Ledger {
+    fn memory(&self, device: Device) -> Option<Memory> {
+        let charge = self.then(device);
+        let total_bytes = charge.limit_bytes?;
+        Some(Memory { total_bytes, free_bytes: total_bytes.saturating_sub(charge.total_bytes()) })
+    }
+}
+
 impl Entry {
     fn settle(&mut self, bytes: u64) {
         (self.now, self.then, self.sure, self.rest) = (bytes, bytes, bytes, bytes);
@@ -310,6 +320,15 @@ mod tests {
         assert_eq!(ledger.then(Device::Metal(0)).short_bytes(u64::MAX), 0);
         ledger.observe(GPU, used(1000), None);
         assert_eq!(ledger.then(GPU).short_bytes(0), 150);
+    }
+
+    #[test]
+    fn free_is_what_may_still_be_taken() {
+        let mut ledger = with_a_model();
+        assert_eq!(ledger.memory(GPU), Some(Memory { total_bytes: 850, free_bytes: 850 - 100 - 300 - 50 }));
+        ledger.claim(GPU, "b", 600, 0);
+        assert_eq!(ledger.memory(GPU), Some(Memory { total_bytes: 850, free_bytes: 0 }));
+        assert_eq!(ledger.memory(Device::Metal(0)), None);
     }
 
     #[test]

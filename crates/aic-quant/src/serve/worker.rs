@@ -9,6 +9,7 @@ use super::request::Request;
 use super::scheduler::Scheduler;
 use super::{ServeOptions, ServeStatistics};
 use crate::engine::{Grammar, Step, Voice};
+use crate::kernels::stay_on;
 use crate::tokenizer::Tokenizer;
 use crate::{Error, GenerateOptions, Result};
 
@@ -37,7 +38,8 @@ struct State {
 }
 
 impl Worker {
-    /// Starts the thread for `model`, whose answers end where prompt and answer have `max_context` tokens, or fill its pages.
+    /// Starts the thread for `model`, whose answers end where prompt and answer have `max_context` tokens, or fill its pages. It
+    /// stays on `core`, if there is one.
     ///
     /// # Errors
     /// [`Error::Option`] if an option is out of its range, [`Error::Io`] if the system refuses to start a thread.
@@ -46,13 +48,16 @@ impl Worker {
         tokenizer: Arc<Tokenizer>,
         max_context: usize,
         options: ServeOptions,
+        core: Option<usize>,
     ) -> Result<Self> {
         let (scheduler, queue) = Scheduler::new(model, max_context, options)?;
         let state = State { queue, statistics: scheduler.statistics() };
         let shared = Arc::new(Shared { state: Mutex::new(state), wake: Condvar::new() });
         let serving = shared.clone();
-        let thread =
-            thread::Builder::new().name("aic-serve".to_owned()).spawn(move || serving.serve(scheduler));
+        let thread = thread::Builder::new().name("aic-serve".to_owned()).spawn(move || {
+            core.into_iter().for_each(stay_on);
+            serving.serve(scheduler);
+        });
         let thread = Some(thread.map_err(Error::io("start", "a thread"))?);
         Ok(Self { shared, tokenizer, thread })
     }
@@ -163,7 +168,7 @@ mod tests {
     fn worker(options: ServeOptions) -> (Worker, Arc<Mutex<Log>>) {
         let (toy, log) = Toy::new(4, 200, true);
         let tokenizer = Arc::new(tokenizer(&tiny()));
-        (Worker::start(Box::new(toy), tokenizer, usize::MAX, options).unwrap(), log)
+        (Worker::start(Box::new(toy), tokenizer, usize::MAX, options, None).unwrap(), log)
     }
 
     fn greedy(max_tokens: usize) -> GenerateOptions {

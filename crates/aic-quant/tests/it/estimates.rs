@@ -262,7 +262,7 @@ fn large() -> Vec<(&'static Shape, DType, Case)> {
         (&DEEP, DType::Q5_0, Case { context: 1024, ..cached("q8_0", case("deep q5_0, cache q8_0")) }),
         (&DEEP, DType::Q8_0, cached("q4_0", case("deep q8_0, cache q4_0"))),
         (&WORDY, DType::Q8_0, case("wordy q8_0")),
-        (&WORDY, DType::Q8_0, Case { answers: 32, ..case("wordy q8_0, 32 answers") }),
+        (&WORDY, DType::Q8_0, Case { answers: 32, context: 2048, ..case("wordy q8_0, 32 answers") }),
     ]
 }
 

@@ -1,6 +1,8 @@
 //! What users of the crate meet: files that are not what they should be, and other programs' view of ours.
 
 #![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+#[cfg(all(feature = "engine", target_os = "linux"))]
+mod affinity;
 mod blocks;
 #[cfg(feature = "engine")]
 mod calibrate;

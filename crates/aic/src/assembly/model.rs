@@ -2,11 +2,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aic_profiles::{Goal, Hardware, KvShape, Level, ModelNeeds, Profile, Recommendation, recommend};
+use aic_profiles::{
+    Goal, GpuLayers, Hardware, KvShape, Level, ModelNeeds, Profile, Recommendation, recommend,
+};
 use aic_quant::gguf::{Bytes, File, Metadata};
 use aic_quant::live::Live;
 use aic_quant::{
-    CacheType, DType, Device, DeviceMemory, Model, ModelOptions, ServeOptions, TensorInfo, TensorSource,
+    Affinity, CacheType, DType, Device, DeviceLayers, DeviceMemory, Model, ModelOptions, ServeOptions,
+    TensorInfo, TensorSource,
 };
 
 use super::chain;
@@ -64,7 +67,9 @@ impl ModelSource {
         let mut options = ModelOptions::new()
             .max_context(needs.context_length.get() as usize)
             .device(device(&recommendation.choice.device))
+            .device_layers(device_layers(profile.gpu_layers.value))
             .threads(profile.threads.value.get() as usize)
+            .affinity(affinity(profile))
             .cache_type(cache_type(&profile.kv_level.value))
             .serving(serving(profile))
             .memory(memory)
@@ -203,6 +208,19 @@ fn device(device: &aic_profiles::Device) -> Device {
         aic_profiles::Device::Gpu { index, .. } => Device::Cuda(*index),
         _ => Device::Cpu,
     }
+}
+
+/// The engine's name for how many layers the profile puts on the device.
+fn device_layers(layers: GpuLayers) -> DeviceLayers {
+    match layers {
+        GpuLayers::All => DeviceLayers::All,
+        GpuLayers::Count(count) => DeviceLayers::Count(count as usize),
+    }
+}
+
+/// The engine's name for how the profile places threads.
+fn affinity(profile: &Profile) -> Affinity {
+    if profile.pin_threads.value { Affinity::Spread } else { Affinity::Free }
 }
 
 /// The type to quantize to while loading.

@@ -8,27 +8,29 @@ use super::rope::{Angles, Rope};
 use super::weights::Weights;
 use crate::engine::config::{Config, EMBEDDING};
 use crate::engine::observer::{Observer, Rows};
+use crate::kernels::PAGE;
 
-/// Tokens that go through the layers at once; bounds the memory of attention over a long prompt.
-pub(super) const CHUNK: usize = 256;
-/// Tokens by which a cache grows.
-const CACHE_STEP: usize = 256;
-
-/// A decoder-only transformer: norm, attention, norm, gated feed-forward in each layer
+/// A decoder-only transformer, or its first layers: norm, attention, norm, gated feed-forward in each layer
 /// ([Touvron et al. 2023](https://arxiv.org/abs/2302.13971), section 2.2).
 pub(in crate::engine) struct Decoder {
     device: Device,
     embedding: Matrix,
     layers: Vec<Layer>,
+    /// `None` if the last layers run elsewhere, and what comes after them.
+    head: Option<Head>,
+    rope: Rope,
+}
+
+/// What comes after the last layer.
+struct Head {
     norm: Norm,
     output: Matrix,
-    rope: Rope,
 }
 
 /// Keys and values of the tokens one generation has seen.
 pub(super) struct Cache {
     layers: Vec<KvCache>,
-    length: usize,
+    pub(super) length: usize,
 }
 
 struct Layer {
@@ -76,34 +78,33 @@ struct Positions<'a> {
 }
 
 impl Decoder {
+    /// The embedding and the first `layers` layers; with all of them, what comes after the last, too.
     pub(in crate::engine) fn load(
         config: &Config,
         weights: &mut Weights<'_>,
         device: Device,
+        layers: usize,
     ) -> crate::Result<Self> {
-        let vocabulary = [config.vocabulary, config.hidden];
-        let embedding = weights.matrix(EMBEDDING, vocabulary)?;
-        let layers =
-            (0..config.layers).map(|i| Layer::load(config, weights, i)).collect::<crate::Result<_>>()?;
-        let norm = Norm::load(config, weights, "output_norm.weight", config.hidden)?;
-        // A model without an output matrix uses the embedding for it; both then share one tensor.
-        let output =
-            weights.optional_matrix("output.weight", vocabulary)?.unwrap_or_else(|| embedding.clone());
+        let embedding = weights.matrix(EMBEDDING, [config.vocabulary, config.hidden])?;
+        let whole = layers == config.layers;
+        let layers = (0..layers).map(|i| Layer::load(config, weights, i)).collect::<crate::Result<_>>()?;
+        let head = whole.then(|| Head::load(config, weights, &embedding)).transpose()?;
         let factors = weights.optional_numbers(config.rope_factors(config.context), config.rope_size / 2)?;
         let rope = Rope::new(config, factors.as_deref());
-        Ok(Self { device, embedding, layers, norm, output, rope })
+        Ok(Self { device, embedding, layers, head, rope })
     }
 
-    /// An empty cache.
+    /// An empty cache. It grows by whole pages, so that all together never hold more than the pages they count.
     pub(super) fn cache(&self) -> Cache {
-        let layers = self.layers.iter().map(|_| KvCache::new(1, CACHE_STEP)).collect();
+        let layers = self.layers.iter().map(|_| KvCache::new(1, PAGE)).collect();
         Cache { layers, length: 0 }
     }
 
-    /// Runs `tokens` after those in `cache`; returns the normalised last hidden state of each, `[tokens, hidden]`.
+    /// Runs `tokens` after those in `cache`; returns the last hidden state of each, `[tokens, hidden]`, normalised if this is the
+    /// whole model.
     ///
-    /// At most [`CHUNK`] tokens, each below the vocabulary. `observer` sees the input of the output matrix too, whether or
-    /// not logits are asked for afterwards.
+    /// Each token lies below the vocabulary. `observer` sees the input of the output matrix too, whether or not logits are
+    /// asked for afterwards.
     pub(super) fn hidden(
         &self,
         tokens: &[u32],
@@ -127,14 +128,19 @@ impl Decoder {
             hidden = after;
         }
         cache.length += tokens.len();
-        let normed = self.norm.forward(&hidden)?;
-        self.output.show(&normed, observer)?;
+        let Some(head) = &self.head else { return Ok(hidden) };
+        let normed = head.norm.forward(&hidden)?;
+        head.output.show(&normed, observer)?;
         Ok(normed)
     }
 
     /// The logits of the next token after each of `hidden`, `[tokens, vocabulary]`.
+    ///
+    /// # Panics
+    /// If the last layers run elsewhere.
     pub(super) fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
-        self.output.multiply(hidden)
+        let head = self.head.as_ref().expect("a decoder of all layers has the matrix of the logits");
+        head.output.multiply(hidden)
     }
 
     fn positions(&self, start: usize, count: usize) -> Result<Positions<'_>> {
@@ -149,6 +155,15 @@ fn causal_mask(start: usize, count: usize, device: &Device) -> Result<Tensor> {
     let row =
         |new: usize| (0..all).map(move |seen| if seen <= start + new { 0.0 } else { f32::NEG_INFINITY });
     Tensor::from_vec((0..count).flat_map(row).collect(), (count, all), device)
+}
+
+impl Head {
+    fn load(config: &Config, weights: &mut Weights<'_>, embedding: &Matrix) -> crate::Result<Self> {
+        let norm = Norm::load(config, weights, "output_norm.weight", config.hidden)?;
+        let output = weights.optional_matrix("output.weight", [config.vocabulary, config.hidden])?;
+        // A model without an output matrix uses the embedding for it; both then share one tensor.
+        Ok(Self { norm, output: output.unwrap_or_else(|| embedding.clone()) })
+    }
 }
 
 impl Layer {

@@ -7,7 +7,7 @@ mod runner;
 mod weights;
 
 pub(super) use decoder::Decoder;
-pub(crate) use qtensor::{compute, qtensor};
+pub(crate) use qtensor::{compute, multiplies, qtensor};
 pub(crate) use rope::{Angles, Rope};
 pub(super) use runner::Runner;
 pub(crate) use weights::Weights;

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use super::compute;
-use super::decoder::{CHUNK, Cache, Decoder};
-use crate::Result;
+use super::decoder::{Cache, Decoder};
 use crate::engine::observer::Observer;
+use crate::engine::reading::CHUNK;
 use crate::engine::runner::{self, Wanted};
 use crate::engine::step::Slice;
+use crate::kernels::PAGE;
+use crate::{Error, Result};
 
 const RUNNING: &str = "running the model";
 
@@ -23,18 +25,25 @@ pub(in crate::engine) struct Runner {
 }
 
 impl Runner {
-    const PAGE: usize = 32;
-
     /// A runner for `positions` of all sequences together.
     pub(in crate::engine) fn new(decoder: Arc<Decoder>, positions: usize) -> Self {
-        let pages = positions.div_ceil(Self::PAGE);
+        let pages = positions.div_ceil(PAGE);
         Self { decoder, caches: HashMap::new(), pages, hidden: None, states: Vec::new() }
     }
 
     fn run_slice(&mut self, slice: &Slice<'_>, observer: &mut dyn Observer) -> Result<Vec<Tensor>> {
         let cache = self.caches.entry(slice.sequence).or_insert_with(|| self.decoder.cache());
+        if cache.length != slice.start {
+            return Err(out_of_step(cache.length, slice.start));
+        }
         let run = |chunk: &[u32]| self.decoder.hidden(chunk, cache, observer);
         slice.tokens.chunks(CHUNK).map(run).collect::<candle_core::Result<_>>().map_err(compute(RUNNING))
+    }
+
+    /// Sequences whose keys and values are kept.
+    #[cfg(test)]
+    pub(in crate::engine) fn sequences(&self) -> usize {
+        self.caches.len()
     }
 
     fn keep(&mut self, rows: &[Tensor]) -> candle_core::Result<()> {
@@ -48,7 +57,7 @@ impl Runner {
 
 impl runner::Runner for Runner {
     fn page_size(&self) -> usize {
-        Self::PAGE
+        PAGE
     }
 
     fn pages(&self) -> usize {
@@ -97,4 +106,10 @@ impl runner::Runner for Runner {
 
     /// A sequence's keys and values went when it ended.
     fn trim(&mut self, _pages: &[u32]) {}
+}
+
+/// A sequence that is gone on with elsewhere than where it stopped, as after a pass that failed.
+fn out_of_step(kept: usize, start: usize) -> Error {
+    let source = format!("the sequence has {kept} tokens and is to go on after {start}").into();
+    Error::Compute { during: RUNNING, source }
 }

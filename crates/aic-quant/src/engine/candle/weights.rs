@@ -40,6 +40,11 @@ impl<'a> Weights<'a> {
         }
     }
 
+    /// Bytes of the tensors that were taken, as the source has them.
+    pub(in crate::engine) fn done_bytes(&self) -> u64 {
+        self.done_bytes
+    }
+
     /// The matrix called `name`, of `shape` `[out_features, in_features]`.
     pub(super) fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Matrix> {
         Ok(Matrix::new(name, self.weight(name, shape)?))

@@ -9,7 +9,13 @@ impl Config {
     /// [`Error::Unsupported`], naming what there is more.
     #[cfg_attr(not(feature = "candle"), allow(dead_code))]
     pub(crate) fn check_plain(&self, context: usize) -> Result<()> {
-        match self.beyond_plain(context) {
+        self.check_plain_until(context, self.layers)
+    }
+
+    /// As [`check_plain`](Self::check_plain), of the first `layers` layers; what comes after the last counts if these are all.
+    #[cfg_attr(not(feature = "candle"), allow(dead_code))]
+    pub(crate) fn check_plain_until(&self, context: usize, layers: usize) -> Result<()> {
+        match self.beyond_plain(context, layers) {
             None => Ok(()),
             Some(feature) => Err(Error::Unsupported {
                 what: "on this device, and for distillation, an architecture like",
@@ -19,18 +25,19 @@ impl Config {
         }
     }
 
-    fn beyond_plain(&self, context: usize) -> Option<&'static str> {
+    fn beyond_plain(&self, context: usize, layers: usize) -> Option<&'static str> {
+        let capped = self.logit_softcap.is_some() && layers == self.layers;
         let has_window = |layer| self.layer(layer).window.is_some_and(|window| window < context);
         let rope = self.layer(0).rope;
         [
-            (self.attention_softcap.is_some() || self.logit_softcap.is_some(), "soft caps"),
+            (self.attention_softcap.is_some() || capped, "soft caps"),
             (self.fused_qkv || self.fused_gate_up, "fused matrices"),
             (self.post_norms, "norms after attention"),
             (self.activation != Activation::Silu, "a GELU"),
             (self.embedding_scale != 1.0, "scaled embeddings"),
             (self.query_scale != default_scale(self.head_size), "scores of another scale"),
-            ((0..self.layers).any(has_window), "windows shorter than the context"),
-            ((0..self.layers).any(|layer| self.layer(layer).rope != rope), "several kinds of positions"),
+            ((0..layers).any(has_window), "windows shorter than the context"),
+            ((0..layers).any(|layer| self.layer(layer).rope != rope), "several kinds of positions"),
             (self.long_rope, "factors that depend on the context"),
         ]
         .into_iter()

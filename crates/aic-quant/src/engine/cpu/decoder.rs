@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::layer::{Layer, Norm};
 use super::matrix::Matrix;
 use super::weights::Weights;
@@ -5,16 +7,22 @@ use crate::Result;
 use crate::engine::config::Config;
 use crate::kernels::{Angles, CacheType, InstructionSet, KvStore, LayerShape, Pool};
 
-/// The weights of a decoder-only transformer, and the threads that compute with them.
+/// The tensor `token_embd.weight`.
+const EMBEDDING: &str = "token_embd";
+
+/// The weights of a decoder-only transformer, or of its last layers, and the threads that compute with them.
 pub(in crate::engine) struct Decoder {
     pub(super) pool: Pool,
     pub(super) instructions: InstructionSet,
-    pub(super) embedding: Matrix,
+    /// `None` if the first layers run elsewhere, and the embedding with them.
+    embedding: Option<Arc<Matrix>>,
     pub(super) embedding_scale: f32,
+    /// Index in the model of the first of the layers.
+    pub(super) first: usize,
     pub(super) layers: Vec<Layer>,
     pub(super) norm: Norm,
-    /// `None` if the embedding is used for it.
-    output: Option<Matrix>,
+    /// The matrix of the logits; in some models the embedding.
+    pub(super) output: Arc<Matrix>,
     pub(super) logit_softcap: Option<f32>,
     rotations: Vec<Rotation>,
     kv_heads: usize,
@@ -29,28 +37,36 @@ struct Rotation {
 }
 
 impl Decoder {
+    /// The layers from the one of index `first` on, with all that comes after them; with `first` 0, the whole model.
     pub(in crate::engine) fn load(
         config: &Config,
         mut weights: Weights<'_>,
+        first: usize,
         context: usize,
         cache_types: [CacheType; 2],
     ) -> Result<Self> {
         let vocabulary = [config.vocabulary, config.hidden];
-        let embedding = weights.matrix("token_embd", vocabulary)?;
+        let embedding =
+            (first == 0).then(|| weights.matrix(EMBEDDING, vocabulary).map(Arc::new)).transpose()?;
         let factors = weights.optional_vector(config.rope_factors(context), config.rope_size / 2)?;
         let mut rotations = Vec::new();
-        let mut layers = Vec::with_capacity(config.layers);
-        for index in 0..config.layers {
+        let mut layers = Vec::with_capacity(config.layers - first);
+        for index in first..config.layers {
             let rotation = rotation(&mut rotations, config, index, factors.as_deref());
             layers.push(Layer::load(config, &mut weights, index, rotation)?);
         }
         let norm = Norm::load(config, &mut weights, "output_norm", config.hidden)?;
-        let output = weights.optional_matrix("output", vocabulary)?;
+        let output = match (weights.optional_matrix("output", vocabulary)?, &embedding) {
+            (Some(output), _) => Arc::new(output),
+            (None, Some(embedding)) => embedding.clone(),
+            (None, None) => Arc::new(weights.matrix(EMBEDDING, vocabulary)?),
+        };
         let (pool, instructions) = weights.into_kernels();
         Ok(Self {
             pool,
             instructions,
             embedding,
+            first,
             embedding_scale: config.embedding_scale,
             layers,
             norm,
@@ -66,17 +82,25 @@ impl Decoder {
         self.pool.threads()
     }
 
+    /// The core that the thread which runs it should stay on; `None` where threads are free.
+    pub(in crate::engine) fn core(&self) -> Option<usize> {
+        self.pool.core()
+    }
+
     pub(in crate::engine) fn instructions(&self) -> InstructionSet {
         self.instructions
     }
 
-    /// The matrix of the logits.
-    pub(super) fn output(&self) -> &Matrix {
-        self.output.as_ref().unwrap_or(&self.embedding)
+    /// The matrix with one row for each token.
+    ///
+    /// # Panics
+    /// If the first layers run elsewhere.
+    pub(super) fn embedding(&self) -> &Matrix {
+        self.embedding.as_ref().expect("a decoder of all layers has the embedding")
     }
 
     pub(super) fn hidden_size(&self) -> usize {
-        self.embedding.weights.columns()
+        self.output.weights.columns()
     }
 
     /// The angles of `positions`, for each of the rotations.

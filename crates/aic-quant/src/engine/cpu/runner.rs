@@ -10,7 +10,7 @@ use crate::engine::runner::{self, Wanted};
 use crate::engine::step::Slice;
 use crate::kernels::{KvStore, PAGE, Product, Scratch, Span, Vectors, multiply};
 
-/// Runs slices of any sequences together.
+/// Runs slices of any sequences together, through all layers or, from the hidden states that others computed, through the last.
 pub(in crate::engine) struct Runner {
     decoder: Arc<Decoder>,
     store: KvStore,
@@ -44,30 +44,30 @@ impl Runner {
         self.hidden.resize(rows * size, 0.0);
         let tokens = slices.iter().flat_map(|slice| slice.tokens);
         for (token, row) in tokens.zip(self.hidden.chunks_exact_mut(size)) {
-            self.decoder.embedding.weights.row(*token as usize, row);
+            self.decoder.embedding().weights.row(*token as usize, row);
         }
         let scale = self.decoder.embedding_scale;
         if scale != 1.0 {
             Vectors::new(&self.decoder.pool, self.decoder.instructions).scale(&mut self.hidden, scale);
         }
     }
-}
 
-impl runner::Runner for Runner {
-    fn page_size(&self) -> usize {
-        PAGE
+    /// Runs `slices` from the `hidden` states of all their tokens before the first of the decoder's layers, one after the other.
+    #[cfg_attr(not(feature = "candle"), allow(dead_code))]
+    pub(in crate::engine) fn run_from(
+        &mut self,
+        hidden: &[f32],
+        slices: &[Slice<'_>],
+        wanted: Wanted,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        self.hidden.clear();
+        self.hidden.extend_from_slice(hidden);
+        self.pass(slices, wanted, observer)
     }
 
-    fn pages(&self) -> usize {
-        self.store.pages()
-    }
-
-    fn shares_pages(&self) -> bool {
-        true
-    }
-
-    fn run(&mut self, slices: &[Slice<'_>], wanted: Wanted, observer: &mut dyn Observer) -> Result<()> {
-        self.embed(slices);
+    /// Takes what is in `hidden` through the layers.
+    fn pass(&mut self, slices: &[Slice<'_>], wanted: Wanted, observer: &mut dyn Observer) -> Result<()> {
         let decoder = &*self.decoder;
         let size = decoder.hidden_size();
         let kept = (wanted == Wanted::Last).then(|| last_rows(slices));
@@ -90,16 +90,35 @@ impl runner::Runner for Runner {
             layer.feed(&mut pass, &mut self.hidden, &mut self.buffers)?;
             if pass.observer.watches() {
                 let rows = |values| Rows { values, columns: size };
-                pass.observer.layer(index, rows(&before), rows(&self.hidden))?;
+                pass.observer.layer(decoder.first + index, rows(&before), rows(&self.hidden))?;
             }
         }
         decoder.norm.apply(&pass, &self.hidden, &mut self.states);
         self.states.truncate(self.hidden.len());
         if pass.observer.watches() {
             let states = Rows { values: &self.states, columns: size };
-            pass.observer.matrix(&decoder.output().name, states)?;
+            pass.observer.matrix(&decoder.output.name, states)?;
         }
         Ok(())
+    }
+}
+
+impl runner::Runner for Runner {
+    fn page_size(&self) -> usize {
+        PAGE
+    }
+
+    fn pages(&self) -> usize {
+        self.store.pages()
+    }
+
+    fn shares_pages(&self) -> bool {
+        true
+    }
+
+    fn run(&mut self, slices: &[Slice<'_>], wanted: Wanted, observer: &mut dyn Observer) -> Result<()> {
+        self.embed(slices);
+        self.pass(slices, wanted, observer)
     }
 
     fn states(&mut self) -> Result<&[f32]> {
@@ -108,13 +127,13 @@ impl runner::Runner for Runner {
 
     fn logits(&mut self, rows: Range<usize>) -> Result<Vec<Vec<f32>>> {
         let decoder = &*self.decoder;
-        let (size, vocabulary) = (decoder.hidden_size(), decoder.output().rows());
+        let (size, vocabulary) = (decoder.hidden_size(), decoder.output.rows());
         let mut logits = vec![0.0; rows.len() * vocabulary];
         if rows.is_empty() {
             return Ok(Vec::new());
         }
         let states = &self.states[rows.start * size..rows.end * size];
-        let product = Product { weights: &decoder.output().weights, output: &mut logits };
+        let product = Product { weights: &decoder.output.weights, output: &mut logits };
         multiply(&decoder.pool, &mut self.scratch, states, rows.len(), &mut [product]);
         if let Some(cap) = decoder.logit_softcap {
             Vectors::new(&decoder.pool, decoder.instructions).softcap(&mut logits, cap);

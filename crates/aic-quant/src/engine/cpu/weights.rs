@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::matrix::Matrix;
-use crate::engine::footprint::held;
+use crate::engine::held::held;
 use crate::engine::options::OnProgress;
 use crate::kernels::{InstructionSet, Packed, Pool};
 use crate::{DType, Error, Progress, Result, TensorInfo, TensorSource, codec, decode};
@@ -42,6 +42,12 @@ impl<'a> Weights<'a> {
             done_bytes: 0,
             total_bytes: tensors.iter().map(|tensor| tensor.bytes).sum(),
         }
+    }
+
+    /// Counts on from the `done_bytes` of others that loaded a part of the model.
+    pub(in crate::engine) fn after(mut self, done_bytes: u64) -> Self {
+        self.done_bytes = done_bytes;
+        self
     }
 
     /// The matrix `name`.weight, of `shape` `[out_features, in_features]`, with the bias `name`.bias if there is one.
