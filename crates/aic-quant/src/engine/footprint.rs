@@ -1,12 +1,13 @@
 use super::config::Config;
 use super::decoder::cores;
+use super::encoder;
 use super::options::ModelOptions;
 use crate::kernels::{KvStore, LayerShape, PAGE, Packed};
 use crate::recipe::choose;
 use crate::{DType, Device, Result, TensorInfo, TensorSource};
 
 /// Bytes of a matrix in plain numbers that a task of attention works on, and what a thread has beside.
-const THREAD_BYTES: u64 = 512 << 10;
+pub(super) const THREAD_BYTES: u64 = 512 << 10;
 
 /// An estimate of the memory a model needs, in bytes, once its cache is full.
 ///
@@ -33,11 +34,14 @@ impl Footprint {
 /// Estimates the memory `source` needs when loaded with `options`.
 ///
 /// On the processor every part is counted as it is laid out. On a GPU plain floats are held as 32-bit numbers, and so are keys
-/// and values.
+/// and values. An encoder, which an [`Embedder`](super::Embedder) runs, keeps none.
 ///
 /// # Errors
 /// [`Error::Metadata`](crate::Error::Metadata) and its like if the source is not a model this crate runs.
 pub fn footprint(source: &dyn TensorSource, options: &ModelOptions) -> Result<Footprint> {
+    if let Some(footprint) = encoder::estimate(source, options)? {
+        return Ok(footprint);
+    }
     estimate(source, &Config::new(source)?, options)
 }
 
