@@ -8,7 +8,7 @@ use super::cpu;
 use super::options::ModelOptions;
 use super::runner::Runner;
 use crate::kernels::Pool;
-use crate::{Device, InstructionSet, Result, TensorSource};
+use crate::{CacheType, Device, Error, InstructionSet, Result, TensorSource};
 
 /// A model's weights, on the device they were loaded for. Cloning shares them.
 #[derive(Clone)]
@@ -49,7 +49,7 @@ impl Decoder {
         let instructions = options.instructions.available_or_less();
         let on_progress = options.on_progress.as_deref();
         let weights = cpu::Weights::new(source, options.dtype, pool, instructions, on_progress);
-        Ok(Self::Cpu(Arc::new(cpu::Decoder::load(config, weights, context, options.cache_types)?)))
+        Ok(Self::Cpu(Arc::new(cpu::Decoder::load(config, weights, context)?)))
     }
 
     #[cfg(feature = "candle")]
@@ -66,12 +66,30 @@ impl Decoder {
         Ok(Self::Candle(Arc::new(candle::Decoder::load(config, &mut weights, device.clone())?)))
     }
 
-    /// Something to run sequences with that have `positions` together; shares the weights.
-    pub(super) fn runner(&self, positions: usize) -> Result<Box<dyn Runner>> {
+    /// Something to run sequences with that have `positions` together; shares the weights. Keys and values are kept in
+    /// `cache_types` where this crate's kernels compute.
+    pub(super) fn runner(&self, positions: usize, cache_types: [CacheType; 2]) -> Result<Box<dyn Runner>> {
         match self {
-            Self::Cpu(decoder) => Ok(Box::new(cpu::Runner::new(decoder.clone(), positions)?)),
+            Self::Cpu(decoder) => Ok(Box::new(cpu::Runner::new(decoder.clone(), positions, cache_types)?)),
             #[cfg(feature = "candle")]
             Self::Candle(decoder) => Ok(Box::new(candle::Runner::new(decoder.clone(), positions))),
+        }
+    }
+
+    /// That it can see as many as `context` tokens of a model of this `config`, when it was loaded to see `loaded`.
+    pub(super) fn check_context(&self, config: &Config, context: usize, loaded: usize) -> Result<()> {
+        let has_other_factors = config.rope_factors(context) != config.rope_factors(loaded);
+        if context > loaded && has_other_factors {
+            return Err(Error::Option {
+                option: "max_context",
+                value: context.to_string(),
+                expected: "a context that the rotation was loaded for; load the model again to see more",
+            });
+        }
+        match self {
+            Self::Cpu(_) => Ok(()),
+            #[cfg(feature = "candle")]
+            Self::Candle(_) => config.check_plain(context),
         }
     }
 

@@ -18,7 +18,6 @@ pub(in crate::engine) struct Decoder {
     pub(super) logit_softcap: Option<f32>,
     rotations: Vec<Rotation>,
     kv_heads: usize,
-    cache_types: [CacheType; 2],
 }
 
 /// One way of turning heads by their positions.
@@ -29,12 +28,7 @@ struct Rotation {
 }
 
 impl Decoder {
-    pub(in crate::engine) fn load(
-        config: &Config,
-        mut weights: Weights<'_>,
-        context: usize,
-        cache_types: [CacheType; 2],
-    ) -> Result<Self> {
+    pub(in crate::engine) fn load(config: &Config, mut weights: Weights<'_>, context: usize) -> Result<Self> {
         let vocabulary = [config.vocabulary, config.hidden];
         let embedding = weights.matrix("token_embd", vocabulary)?;
         let factors = weights.optional_vector(config.rope_factors(context), config.rope_size / 2)?;
@@ -58,7 +52,6 @@ impl Decoder {
             logit_softcap: config.logit_softcap,
             rotations,
             kv_heads: config.kv_heads,
-            cache_types,
         })
     }
 
@@ -87,15 +80,15 @@ impl Decoder {
         self.rotations.iter().map(angles).collect()
     }
 
-    /// An empty store of `pages` pages.
-    pub(super) fn store(&self, pages: usize) -> Result<KvStore> {
+    /// An empty store of `pages` pages of these types of keys and values.
+    pub(super) fn store(&self, pages: usize, [keys, values]: [CacheType; 2]) -> Result<KvStore> {
         let shape = |layer: &Layer| LayerShape {
             kv_heads: self.kv_heads,
             key_size: layer.head_size(),
             value_size: layer.head_size(),
         };
         let shapes: Vec<_> = self.layers.iter().map(shape).collect();
-        KvStore::new(&shapes, self.cache_types[0], self.cache_types[1], pages)
+        KvStore::new(&shapes, keys, values, pages)
     }
 }
 
