@@ -40,7 +40,7 @@ enum Command {
 
 /// One request's hold on a model, which is not unloaded before the last of them is dropped.
 pub(crate) struct Held {
-    /// `None` once it is let go of, which comes before the release.
+    /// `None` once it is let go of, which comes before the release; then there is nothing to release any more.
     model: Option<Model>,
     name: String,
     commands: Sender<Command>,
@@ -141,14 +141,20 @@ impl Work {
     }
 
     fn acquire(&mut self, name: String, reply: oneshot::Sender<aic_quant::Result<Held>>) {
+        if reply.is_closed() {
+            return; // Nobody waits any more, so nothing is loaded.
+        }
         let held = self.keeper.acquire(&name, self.clock.now()).map(|_| Held {
             model: self.keeper.loader().get(&name),
             name,
             commands: self.handle.commands.clone(),
         });
         self.publish();
-        // If nobody waits any more, what is not sent is dropped, which releases the model.
-        let _ = reply.send(held);
+        if let Err(Ok(mut unwanted)) = reply.send(held) {
+            // Nobody waits any more. Who comes next shall find the room at once, not after what is queued.
+            unwanted.model = None;
+            self.keeper.release(&unwanted.name, None, self.clock.now());
+        }
     }
 
     fn publish(&self) {
@@ -186,13 +192,88 @@ impl Deref for Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        drop(self.model.take());
-        let _ = self.commands.send(Command::Release { model: std::mem::take(&mut self.name) });
+        if self.model.take().is_some() {
+            let _ = self.commands.send(Command::Release { model: std::mem::take(&mut self.name) });
+        }
     }
 }
 
 impl fmt::Debug for ModelKeeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ModelKeeper").field("forms", &*self.forms.lock()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "demo-model"))]
+mod tests {
+    use aic_quant::residency::{Experience, Policy, Residency};
+    use aic_quant::{Device, DeviceMemory, Error, Memory, ModelOptions, footprint};
+    use futures_util::FutureExt;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// So many bytes of main memory, of which nobody else uses any.
+    #[derive(Debug)]
+    struct Machine(u64);
+
+    impl DeviceMemory for Machine {
+        fn memory(&self, _: Device) -> Option<Memory> {
+            Some(Memory { total_bytes: self.0, free_bytes: self.0 })
+        }
+    }
+
+    /// Keeps `a` and `b`, of which one has room at a time.
+    fn start() -> (KeeperThread, TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("demo.gguf");
+        std::fs::write(&path, crate::DEMO_MODEL).unwrap();
+        let mut models = Models::new();
+        let mut residency = Residency::new(Policy::default(), Experience::new("test")).unwrap();
+        for name in ["a", "b"] {
+            residency.register(models.add(name, [path.clone()], ModelOptions::new()).unwrap()).unwrap();
+        }
+        let needed = footprint(&*aic_quant::open(&path).unwrap(), &ModelOptions::new()).unwrap();
+        let machine = Machine(needed.total_bytes() * 3 / 2);
+        let names = ["a", "b"].map(str::to_owned);
+        (KeeperThread::start(Keeper::new(residency, models, machine), names).unwrap(), folder)
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_waiting_holds_nothing() {
+        let (thread, _folder) = start();
+        for _ in 0..3 {
+            drop(thread.keeper.acquire("a").now_or_never());
+            let held = thread.keeper.acquire("b").await.unwrap();
+            assert_eq!(held.info().name.as_deref(), Some("aic demo"));
+        }
+    }
+
+    #[tokio::test]
+    async fn held_model_keeps_its_place_until_the_last_hold_is_dropped() {
+        let (thread, _folder) = start();
+        let (one, two) =
+            (thread.keeper.acquire("a").await.unwrap(), thread.keeper.acquire("a").await.unwrap());
+
+        for hold in [one, two] {
+            let refused = thread.keeper.acquire("b").await.err();
+            assert!(matches!(refused, Some(Error::NotAdmitted { reason, .. }) if reason.is_temporary()));
+            drop(hold);
+        }
+
+        assert!(thread.keeper.acquire("b").await.is_ok());
+        assert!(thread.keeper.form("a").is_none() && thread.keeper.form("b").is_some());
+    }
+
+    #[tokio::test]
+    async fn stopped_keeper_says_so_and_what_is_held_goes_on() {
+        let (thread, _folder) = start();
+        let (keeper, held) = (thread.keeper.clone(), thread.keeper.acquire("a").await.unwrap());
+
+        thread.stop().await;
+
+        assert!(keeper.form("a").is_none());
+        assert!(matches!(keeper.acquire("a").await, Err(Error::Stopped { .. })));
+        assert!(held.tokenize("still there").is_ok());
     }
 }
