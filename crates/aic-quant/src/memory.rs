@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
@@ -17,6 +18,12 @@ pub struct Memory {
 pub trait DeviceMemory: fmt::Debug + Send + Sync + 'static {
     /// The memory of `device` now, or `None` if it is not known.
     fn memory(&self, device: Device) -> Option<Memory>;
+}
+
+impl<T: DeviceMemory + ?Sized> DeviceMemory for Arc<T> {
+    fn memory(&self, device: Device) -> Option<Memory> {
+        (**self).memory(device)
+    }
 }
 
 /// Asks the operating system about main memory, and respects the limit of the process's control group, where cached

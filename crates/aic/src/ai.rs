@@ -12,7 +12,8 @@ use aic_quant::queue::Pressure;
 use aic_router::{ChatRequest, EmbedRequest, Embeddings, Explanation, Router};
 
 use crate::adapters::{Lifetime, MonitorPressure};
-use crate::assembly::{Costs, Watch};
+use crate::assembly::{Costs, FurtherModel, Watch};
+use crate::further::KeeperThread;
 use crate::identity::{self, Identity};
 use crate::keeping::{Answers, Lead, Terms, kept_at_the_end, refusal};
 use crate::{
@@ -35,6 +36,7 @@ pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) machine: Machine,
     pub(crate) local: Option<Local>,
+    pub(crate) further: Option<Further>,
     pub(crate) router: Router,
     pub(crate) cache: Option<Answers>,
     /// Outlines of the requests whose answers were kept last.
@@ -52,6 +54,12 @@ pub(crate) struct Local {
     pub(crate) model: Live<Model>,
     pub(crate) name: String,
     pub(crate) recommendation: Recommendation,
+}
+
+/// The local models that are loaded when they are asked for.
+pub(crate) struct Further {
+    pub(crate) known: Vec<FurtherModel>,
+    pub(crate) thread: KeeperThread,
 }
 
 impl Aic {
@@ -170,7 +178,8 @@ impl Aic {
         warming.run(questions, ask).await
     }
 
-    /// Turns a text into a vector, with the local model or else the first provider that makes embeddings.
+    /// Turns a text into a vector, with the local embedding model (`model.embedding`), else the local model, else the first
+    /// provider that makes embeddings.
     ///
     /// [`embed_all`](Self::embed_all) takes several texts, and a model by name.
     ///
@@ -267,6 +276,9 @@ impl Aic {
     pub async fn shutdown(self) {
         if let Some(inner) = Arc::into_inner(self.inner) {
             inner.watch.stop().await;
+            if let Some(further) = inner.further {
+                further.thread.stop().await;
+            }
             if let Some(costs) = inner.costs {
                 costs.stop().await;
             }
@@ -368,14 +380,17 @@ impl Aic {
             let trial = trial.map_or_else(String::new, |generation| format!(" trial {generation}"));
             format!("local {} {} {}{trial}", local.name, info.dtype, info.file_bytes)
         });
+        let further = self.inner.further.iter().flat_map(|further| &further.known);
+        let further = further.map(|model| format!("local {} {}", model.info.name, model.file_bytes));
+        let local = local.into_iter().chain(further);
         if request.model.is_some() {
-            return local.into_iter().collect(); // The model that is named is in the request.
+            return local.collect(); // The model that is named is in the request.
         }
         let others = self.inner.router.providers().flat_map(|provider| {
             let info = provider.info();
             info.models.iter().map(|model| format!("{} {}", info.name, model.name))
         });
-        local.into_iter().chain(others).collect()
+        local.chain(others).collect()
     }
 }
 

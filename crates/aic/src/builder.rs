@@ -4,14 +4,15 @@ use std::sync::Arc;
 use aic_cache::Recent;
 use aic_monitor::Machine;
 use aic_profiles::Hardware;
+use aic_quant::DeviceMemory;
 use aic_quant::gguf::Bytes;
 use aic_router::Provider;
 use tokio::task::spawn_blocking;
 
-use crate::adapters::{LocalProvider, MachineMemory, Readings};
-use crate::ai::{Inner, Local};
+use crate::adapters::{MachineMemory, Readings};
+use crate::ai::Inner;
 use crate::assembly::{
-    Costs, LocalModel, ModelSource, OnStep, Surroundings, Watch, cache, http, providers, router,
+    Costs, LocalModels, ModelSource, OnStep, Surroundings, Watch, cache, http, providers, router,
 };
 use crate::{Aic, Config, Environment, Error, Finding, Result, Step};
 
@@ -22,6 +23,7 @@ pub struct Builder {
     config: Option<Config>,
     environment: Option<Environment>,
     model: Option<Bytes>,
+    memory: Option<Arc<dyn DeviceMemory>>,
     providers: Vec<Arc<dyn Provider>>,
     on_step: Option<OnStep>,
 }
@@ -47,6 +49,12 @@ impl Builder {
     /// `demo-model`, else none.
     pub fn model_bytes(mut self, model: impl Into<Bytes>) -> Self {
         self.model = Some(model.into());
+        self
+    }
+
+    /// Asks `memory` how much there is, before a local model is loaded and while there are some. By default the monitor.
+    pub fn device_memory(mut self, memory: impl DeviceMemory) -> Self {
+        self.memory = Some(Arc::new(memory));
         self
     }
 
@@ -81,18 +89,20 @@ impl Builder {
         let http = http(&config.http)?;
         let around = Surroundings { environment: &environment, hardware: &hardware, http: &http };
         let source = ModelSource::choose(&config.model, self.model);
-        let (local, (found, mut findings), (cache, stores)) = tokio::try_join!(
-            load(source, &config, &hardware, on_step),
+        let memory = self.memory.unwrap_or_else(|| Arc::new(MachineMemory));
+        let (models, (found, others), (cache, stores)) = tokio::try_join!(
+            local_models(source, &config, &hardware, memory, on_step),
             async { Ok(providers(&config.providers, &around).await) },
             cache(&config.cache),
         )?;
-        findings.insert(0, local.as_ref().map_or_else(|| no_model(&config), |local| local.finding.clone()));
-        findings.extend(stores);
+        let mut findings = models.findings(&config.model);
+        findings.extend(others.into_iter().chain(stores));
         findings.push(gpu(&machine));
 
+        let (local, further, provider) = models.start()?;
         let mut router = router(&config)?;
-        if let Some(local) = &local {
-            router = router.provider(local_provider(local));
+        if let Some(provider) = provider {
+            router = router.provider(provider);
         }
         for provider in self.providers.into_iter().chain(found) {
             router = router.provider_arc(provider);
@@ -104,12 +114,11 @@ impl Builder {
         };
         let (readings, lifetime) = Readings::new(router.clone(), cache.clone());
         let watch = Watch::start(&config.monitor, &config.alerts, readings)?;
-        let local =
-            local.map(|LocalModel { model, name, recommendation, .. }| Local { model, name, recommendation });
         let inner = Inner {
             config,
             machine,
             local,
+            further,
             router,
             cache,
             recent: Recent::default(),
@@ -140,16 +149,16 @@ fn look() -> (Machine, Hardware) {
 /// Whether this build can run models on a GPU.
 const HAS_GPU_ENGINE: bool = cfg!(any(aic_cuda, target_os = "macos"));
 
-async fn load(
+async fn local_models(
     source: Option<ModelSource>,
     config: &Config,
     hardware: &Hardware,
+    memory: Arc<dyn DeviceMemory>,
     on_step: OnStep,
-) -> Result<Option<LocalModel>> {
-    let Some(source) = source else { return Ok(None) };
+) -> Result<LocalModels> {
     let (settings, hardware) = (config.model.clone(), hardware.clone());
-    let load = move || source.load(&settings, &hardware, Arc::new(MachineMemory), &on_step);
-    blocking("local model", load).await.map(Some)
+    let load = move || LocalModels::load(source, &settings, &hardware, memory, &on_step);
+    blocking("local models", load).await
 }
 
 async fn blocking<T: Send + 'static>(
@@ -157,19 +166,6 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     spawn_blocking(work).await.map_err(|error| Error::Start { part, source: Box::new(error) })?
-}
-
-fn local_provider(local: &LocalModel) -> LocalProvider {
-    LocalProvider::new(local.model.clone(), &local.name)
-}
-
-fn no_model(config: &Config) -> Finding {
-    let note = if config.model.enabled {
-        "none; name a GGUF file in model.path or AIC_MODEL"
-    } else {
-        "turned off in the configuration"
-    };
-    Finding::absent("Local model", note)
 }
 
 fn gpu(machine: &Machine) -> Finding {

@@ -42,7 +42,9 @@ pub enum Error {
     #[error("cache")]
     Cache(#[source] aic_cache::Error),
     /// No local model is loaded, and none of the providers makes embeddings.
-    #[error("nothing here makes embeddings: load a model (model.path, AIC_MODEL) or start Ollama")]
+    #[error(
+        "nothing here makes embeddings: load a model (model.embedding, AIC_EMBEDDING_MODEL) or start Ollama"
+    )]
     NoEmbedder,
     /// The local model failed while embedding.
     #[error("embedding with the local model")]

@@ -30,7 +30,7 @@
 //!
 //! # Settings
 //! Everything has a default. [`Config`] lists what `aic.toml` (or `aic.yaml`, with the feature `yaml`) may say; of the
-//! environment, `AIC_CONFIG`, `AIC_MODEL`, `AIC_QUANTIZATION`, `AIC_PRIORITY`, `OLLAMA_HOST`, `GEMINI_API_KEY`,
+//! environment, `AIC_CONFIG`, `AIC_MODEL`, `AIC_EMBEDDING_MODEL`, `AIC_QUANTIZATION`, `AIC_PRIORITY`, `OLLAMA_HOST`, `GEMINI_API_KEY`,
 //! `ANTHROPIC_API_KEY`, `OPENAI_API_KEY`, `OPENAI_BASE_URL` and `REDIS_URL` are read.
 //!
 //! # Features
@@ -73,6 +73,8 @@ mod error;
 #[cfg(feature = "full")]
 mod finding;
 #[cfg(feature = "full")]
+mod further;
+#[cfg(feature = "full")]
 mod identity;
 #[cfg(feature = "full")]
 mod keeping;
@@ -99,7 +101,7 @@ pub use {
     error::{Error, Result},
     finding::{Finding, FindingState},
     question::Question,
-    status::{ModelStatus, Status},
+    status::{FurtherModelStatus, ModelStatus, Status},
     step::{Progress, Step},
     stream::ChatStream,
     tokio,

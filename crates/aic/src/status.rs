@@ -6,6 +6,7 @@ use aic_monitor::{Reading, Snapshot};
 use aic_router::{NanoUsd, Stats};
 use serde::Serialize;
 
+use crate::ai::Further;
 use crate::{Aic, Finding};
 
 /// The readings worth a line of their own, with their names for people.
@@ -24,6 +25,8 @@ const READINGS: [(&str, &str); 6] = [
 pub struct Status {
     /// The local model, if one is loaded.
     pub model: Option<ModelStatus>,
+    /// The models that are loaded when they are asked for.
+    pub further: Vec<FurtherModelStatus>,
     /// What the machine reads.
     pub machine: Snapshot,
     /// What the router has done.
@@ -58,6 +61,17 @@ pub struct ModelStatus {
     pub tokens_per_second: Option<f64>,
 }
 
+/// A local model that is loaded when it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct FurtherModelStatus {
+    /// Its name in the router.
+    pub name: String,
+    /// From which file it was loaded, where it is, and with how much for keys and values:
+    /// `chat-q4_k on cpu, context 4096 in F16`; `None` while it is not in memory.
+    pub form: Option<String>,
+}
+
 impl Status {
     pub(crate) fn of(ai: &Aic) -> Self {
         let inner = &ai.inner;
@@ -65,6 +79,7 @@ impl Status {
         let cache = inner.cache.as_ref().map(aic_cache::Cache::stats);
         Self {
             model: model(ai, &router),
+            further: further(ai),
             machine: inner.watch.monitor.snapshot(),
             cost: router.cost(),
             saved: NanoUsd(cache.as_ref().map_or(0, |stats| stats.saved.nano_usd)),
@@ -91,9 +106,21 @@ fn model(ai: &Aic, router: &Stats) -> Option<ModelStatus> {
     })
 }
 
+fn further(ai: &Aic) -> Vec<FurtherModelStatus> {
+    let status = |further: &Further| -> Vec<_> {
+        let names = further.known.iter().map(|model| model.info.name.clone());
+        let form = |name: &String| further.thread.keeper.form(name).map(|form| form.to_string());
+        names.map(|name| FurtherModelStatus { form: form(&name), name }).collect()
+    };
+    ai.inner.further.as_ref().map(status).unwrap_or_default()
+}
+
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(model) = &self.model {
+            writeln!(f, "{model}")?;
+        }
+        for model in &self.further {
             writeln!(f, "{model}")?;
         }
         writeln!(f, "machine  {}", machine(&self.machine))?;
@@ -113,6 +140,12 @@ impl fmt::Display for ModelStatus {
         )?;
         write!(f, "{megabytes:.1} MiB on the {}", self.device)?;
         self.tokens_per_second.map_or(Ok(()), |rate| write!(f, ", {rate:.0} tokens/s"))
+    }
+}
+
+impl fmt::Display for FurtherModelStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "further  {}: {}", self.name, self.form.as_deref().unwrap_or("not in memory"))
     }
 }
 

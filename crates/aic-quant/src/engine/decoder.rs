@@ -10,7 +10,7 @@ use super::runner::Runner;
 #[cfg(feature = "candle")]
 use super::split;
 use crate::kernels::Pool;
-use crate::{InstructionSet, Result, TensorSource};
+use crate::{CacheType, Error, InstructionSet, Result, TensorSource};
 
 /// A model's weights, where they were loaded to. Cloning shares them.
 #[derive(Clone)]
@@ -46,16 +46,36 @@ impl Decoder {
             .unavailable("this build has no GPUs; turn on the feature candle, or use cpu"));
     }
 
-    /// Something to run sequences with that have `positions` together; shares the weights.
-    pub(super) fn runner(&self, positions: usize) -> Result<Box<dyn Runner>> {
+    /// Something to run sequences with that have `positions` together; shares the weights. Keys and values are kept in
+    /// `cache_types` where this crate's kernels compute.
+    pub(super) fn runner(&self, positions: usize, cache_types: [CacheType; 2]) -> Result<Box<dyn Runner>> {
         match self {
-            Self::Cpu(decoder) => Ok(Box::new(cpu::Runner::new(decoder.clone(), positions)?)),
+            Self::Cpu(decoder) => Ok(Box::new(cpu::Runner::new(decoder.clone(), positions, cache_types)?)),
             #[cfg(feature = "candle")]
             Self::Candle(decoder) => Ok(Box::new(candle::Runner::new(decoder.clone(), positions))),
             #[cfg(feature = "candle")]
             Self::Split(first, last) => {
-                Ok(Box::new(split::Runner::new(first.clone(), last.clone(), positions)?))
+                Ok(Box::new(split::Runner::new(first.clone(), last.clone(), positions, cache_types)?))
             }
+        }
+    }
+
+    /// That it can see as many as `context` tokens of a model of this `config`, when it was loaded to see `loaded`.
+    pub(super) fn check_context(&self, config: &Config, context: usize, loaded: usize) -> Result<()> {
+        let has_other_factors = config.rope_factors(context) != config.rope_factors(loaded);
+        if context > loaded && has_other_factors {
+            return Err(Error::Option {
+                option: "max_context",
+                value: context.to_string(),
+                expected: "a context that the rotation was loaded for; load the model again to see more",
+            });
+        }
+        match self {
+            Self::Cpu(_) => Ok(()),
+            #[cfg(feature = "candle")]
+            Self::Candle(_) => config.check_plain(context),
+            #[cfg(feature = "candle")]
+            Self::Split(_, last) => config.check_plain_until(context, last.first_layer()),
         }
     }
 
@@ -111,7 +131,7 @@ impl Load<'_> {
         let on_progress = options.on_progress.as_deref();
         let weights = cpu::Weights::new(self.source, options.dtype, pool, instructions, on_progress);
         let weights = weights.after(done_bytes);
-        Ok(Arc::new(cpu::Decoder::load(self.config, weights, first, self.context, options.cache_types)?))
+        Ok(Arc::new(cpu::Decoder::load(self.config, weights, first, self.context)?))
     }
 
     /// The first `layers` layers on candle's tensors, and the others, if there are any, on our kernels.

@@ -1,4 +1,5 @@
 use super::config::Config;
+use super::encoder;
 use super::needs::Needs;
 use super::options::ModelOptions;
 use crate::memory::fits;
@@ -72,7 +73,7 @@ impl Footprints {
 /// Estimates the memory `source` needs when loaded with `options`, on its device and beside it together.
 ///
 /// On the processor every part is counted as it is laid out. On a GPU plain floats are held as 32-bit numbers, and so are keys
-/// and values.
+/// and values. An encoder, which an [`Embedder`](super::Embedder) runs, keeps none.
 ///
 /// # Errors
 /// As [`footprints`].
@@ -87,6 +88,9 @@ pub fn footprint(source: &dyn TensorSource, options: &ModelOptions) -> Result<Fo
 /// [`Error::Metadata`](crate::Error::Metadata) and its like if the source is not a model this crate runs;
 /// [`Error::Option`](crate::Error::Option) if as many layers as fit are to run on a device whose free memory is not known.
 pub fn footprints(source: &dyn TensorSource, options: &ModelOptions) -> Result<Footprints> {
+    if let Some((layers, host)) = encoder::estimate(source, options)? {
+        return Ok(Footprints { layers, host, ..Footprints::default() });
+    }
     estimate(source, &Config::new(source)?, options)
 }
 

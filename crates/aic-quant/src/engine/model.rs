@@ -8,6 +8,7 @@ use super::constraint::{Grammar, Grammars};
 use super::decoder::Decoder;
 use super::footprint::estimate;
 use super::held::held;
+use super::options::check_context;
 use super::reading::Reading;
 use super::runner::{Runner, Stepper};
 use super::{GenerateOptions, Generation, ModelInfo, ModelOptions, Observer, Score};
@@ -15,7 +16,7 @@ use crate::chat::{ChatTemplate, Message};
 use crate::gguf::Bytes;
 use crate::serve::Worker;
 use crate::tokenizer::Tokenizer;
-use crate::{DType, Error, InstructionSet, Result, ServeStatistics, TensorSource};
+use crate::{CacheType, DType, Error, InstructionSet, Result, ServeOptions, ServeStatistics, TensorSource};
 
 /// Positions whose logits are held at once; with a large vocabulary they are most of the memory.
 const ROWS: usize = 32;
@@ -41,14 +42,27 @@ const ROWS: usize = 32;
 pub struct Model(Arc<Inner>);
 
 struct Inner {
+    shared: Arc<Shared>,
+    max_context: usize,
+    /// Tokens of all conversations together.
+    positions: usize,
+    /// Of keys and of values.
+    cache_types: [CacheType; 2],
+    worker: Worker,
+}
+
+/// What a model has in common with those that are [resized](Model::resized) from it.
+struct Shared {
+    config: Config,
     decoder: Decoder,
+    /// The longest context the decoder was loaded for.
+    decoder_context: usize,
     tokenizer: Arc<Tokenizer>,
     template: ChatTemplate,
     /// The vocabulary for constraints, arranged when the first is asked for.
     grammars: OnceLock<Grammars>,
     info: ModelInfo,
-    max_context: usize,
-    worker: Worker,
+    serving: ServeOptions,
 }
 
 impl Model {
@@ -76,13 +90,14 @@ impl Model {
     pub(super) fn load(source: &dyn TensorSource, options: &ModelOptions) -> Result<Self> {
         let started = Instant::now();
         let config = Config::new(source)?;
-        let max_context = options.max_context.min(config.context);
+        let max_context = options.context(&config);
         let needs = estimate(source, &config, options)?;
         needs.check(options)?;
         let tokenizer = Arc::new(Tokenizer::new(source.metadata(), config.vocabulary)?);
         let template = ChatTemplate::new(source.metadata())?;
         let info = ModelInfo::new(source, &config, options, &needs, &held_types(source, options.dtype))?;
-        let decoder = Decoder::load(source, &config, options, max_context, needs.device_layers)?;
+        let decoder_context = max_context.max(options.growing_to.min(config.context));
+        let decoder = Decoder::load(source, &config, options, decoder_context, needs.device_layers)?;
         tracing::info!(
             name = info.name.as_deref(),
             dtype = %info.dtype,
@@ -92,16 +107,59 @@ impl Model {
             seconds = started.elapsed().as_secs_f64(),
             "loaded model"
         );
-        let runner = decoder.runner(options.positions(&config))?;
-        let (step, core) = (Box::new(Stepper(runner)), decoder.core());
-        let worker = Worker::start(step, tokenizer.clone(), max_context, options.serving, core)?;
-        let grammars = OnceLock::new();
-        Ok(Self(Arc::new(Inner { decoder, tokenizer, template, grammars, info, max_context, worker })))
+        let (positions, grammars, serving) = (options.positions(&config), OnceLock::new(), options.serving);
+        let shared =
+            Shared { config, decoder, decoder_context, tokenizer, template, grammars, info, serving };
+        Self::start_worker(Arc::new(shared), max_context, positions, options.cache_types)
+    }
+
+    fn start_worker(
+        shared: Arc<Shared>,
+        max_context: usize,
+        positions: usize,
+        cache_types: [CacheType; 2],
+    ) -> Result<Self> {
+        let runner = Box::new(Stepper(shared.decoder.runner(positions, cache_types)?));
+        let core = shared.decoder.core();
+        let worker = Worker::start(runner, shared.tokenizer.clone(), max_context, shared.serving, core)?;
+        Ok(Self(Arc::new(Inner { shared, max_context, positions, cache_types, worker })))
+    }
+
+    /// The same model with another context, never more than it was made for, and another way to keep keys and values.
+    ///
+    /// The two share the weights and the threads that compute, and nothing is read again; each has its own keys and values, its own
+    /// queue and its own [`statistics`](Self::statistics). Drop this one to have its memory back. The room for
+    /// [all conversations](ModelOptions::cache_tokens) stays in proportion to the context. Nobody is asked whether there is
+    /// memory: it is used as the cache fills.
+    ///
+    /// A model whose rotation has factors for short and for long contexts (LongRoPE: Phi 3) keeps those it was loaded with.
+    /// Long ones serve short contexts, too; short ones nothing beyond the context they were made for.
+    ///
+    /// ```no_run
+    /// use aic_quant::{CacheType, Model};
+    ///
+    /// let model = Model::options().max_context(8192).open("model.gguf")?;
+    /// let model = model.resized(2048, CacheType::Q8_0)?; // an eighth of the memory for conversations, about
+    /// # Ok::<(), aic_quant::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a context below 2 or beyond the rotation it was loaded with, or a cache type that does not suit
+    /// the heads, [`Error::Io`] if the system has not that much memory; [`Error::Unsupported`] where candle computes and has a
+    /// window shorter than the context.
+    pub fn resized(&self, max_context: usize, cache_type: CacheType) -> Result<Self> {
+        check_context(max_context)?;
+        let shared = &self.0.shared;
+        let max_context = max_context.min(shared.config.context);
+        shared.decoder.check_context(&shared.config, max_context, shared.decoder_context)?;
+        let positions = self.0.positions as u128 * max_context as u128 / self.0.max_context.max(1) as u128;
+        let positions = usize::try_from(positions).unwrap_or(usize::MAX).max(max_context);
+        Self::start_worker(shared.clone(), max_context, positions, [cache_type; 2])
     }
 
     /// What is known about the model.
     pub fn info(&self) -> &ModelInfo {
-        &self.0.info
+        &self.0.shared.info
     }
 
     /// Most tokens of prompt and answer together.
@@ -111,12 +169,12 @@ impl Model {
 
     /// Threads that compute; 1 where another device does all of it.
     pub fn threads(&self) -> usize {
-        self.0.decoder.threads()
+        self.0.shared.decoder.threads()
     }
 
     /// The instructions that compute; `None` where another device does all of it.
     pub fn instructions(&self) -> Option<InstructionSet> {
-        self.0.decoder.instructions()
+        self.0.shared.decoder.instructions()
     }
 
     /// The tokens of `text`, with the beginning-of-text token if the model wants one.
@@ -124,7 +182,7 @@ impl Model {
     /// # Errors
     /// [`Error::Tokenizer`].
     pub fn tokenize(&self, text: &str) -> Result<Vec<u32>> {
-        self.0.tokenizer.encode(text)
+        self.0.shared.tokenizer.encode(text)
     }
 
     /// Starts the answer to `messages`, as the model's chat template puts them.
@@ -141,8 +199,8 @@ impl Model {
         if messages.is_empty() {
             return Err(Error::Empty { what: "conversation" });
         }
-        let special = self.0.tokenizer.special();
-        let prompt = self.0.template.render(messages, special.bos_text(), special.eos_text())?;
+        let special = self.0.shared.tokenizer.special();
+        let prompt = self.0.shared.template.render(messages, special.bos_text(), special.eos_text())?;
         self.complete(&prompt, options)
     }
 
@@ -192,7 +250,7 @@ impl Model {
     pub fn embed(&self, text: &str) -> Result<Vec<f32>> {
         let tokens = self.tokens(text, "text", self.0.max_context)?;
         let mut reading = self.reading(&tokens)?;
-        let mut sum = vec![0.0_f64; self.0.info.hidden];
+        let mut sum = vec![0.0_f64; self.0.shared.info.hidden];
         while reading.advance(&mut ())? {
             for state in reading.states()?.chunks_exact(sum.len()) {
                 sum.iter_mut().zip(state).for_each(|(sum, x)| *sum += f64::from(*x));
@@ -251,22 +309,26 @@ impl Model {
     }
 
     pub(crate) fn tokenizer(&self) -> &Tokenizer {
-        &self.0.tokenizer
+        &self.0.shared.tokenizer
     }
 
     /// Something to run sequences with that have `positions` together.
     pub(super) fn runner(&self, positions: usize) -> Result<Box<dyn Runner>> {
-        self.0.decoder.runner(positions)
+        self.0.shared.decoder.runner(positions, self.0.cache_types)
     }
 
     /// Begins to follow the constraint of `options`, if there is one.
     fn grammar(&self, options: &GenerateOptions) -> Result<Option<Grammar>> {
         let Some(constraint) = &options.constraint else { return Ok(None) };
-        if self.0.grammars.get().is_none() {
+        if self.0.shared.grammars.get().is_none() {
             // Of several that come first at once, one is kept.
-            let _ = self.0.grammars.set(Grammars::new(&self.0.tokenizer, self.0.info.vocabulary)?);
+            let _ = self
+                .0
+                .shared
+                .grammars
+                .set(Grammars::new(&self.0.shared.tokenizer, self.0.shared.info.vocabulary)?);
         }
-        let grammars = self.0.grammars.get().expect("just set");
+        let grammars = self.0.shared.grammars.get().expect("just set");
         grammars.start(constraint).map(Some)
     }
 
@@ -278,7 +340,7 @@ impl Model {
         if tokens.len() > self.0.max_context {
             return Err(Error::PromptTooLong { tokens: tokens.len(), limit: self.0.max_context });
         }
-        match tokens.iter().find(|token| **token as usize >= self.0.info.vocabulary) {
+        match tokens.iter().find(|token| **token as usize >= self.0.shared.info.vocabulary) {
             None => Ok(()),
             Some(token) => Err(Error::Option {
                 option: "tokens",
@@ -301,7 +363,7 @@ impl Model {
 impl fmt::Debug for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Model")
-            .field("info", &self.0.info)
+            .field("info", &self.0.shared.info)
             .field("max_context", &self.0.max_context)
             .finish_non_exhaustive()
     }

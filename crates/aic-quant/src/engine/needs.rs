@@ -9,7 +9,7 @@ use crate::kernels::{KvStore, LayerShape, PAGE};
 use crate::{Device, Error, Result, TensorInfo, TensorSource, tokenizer};
 
 /// Bytes of a matrix in plain numbers that a task of attention works on, and what a thread has beside.
-const THREAD_BYTES: u64 = 512 << 10;
+pub(super) const THREAD_BYTES: u64 = 512 << 10;
 
 /// What a model needs, wherever its layers run.
 pub(super) struct Needs<'a> {

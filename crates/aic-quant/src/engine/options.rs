@@ -27,12 +27,14 @@ pub(crate) type OnProgress = dyn Fn(Progress<'_>) + Send + Sync;
 #[must_use]
 pub struct ModelOptions {
     pub(super) dtype: Option<DType>,
-    pub(super) device: Device,
+    pub(crate) device: Device,
     pub(super) device_layers: DeviceLayers,
     /// Whether candle's own tensors on the processor stand in for those of a GPU.
     #[cfg(all(test, feature = "candle"))]
     pub(super) stand_in: bool,
     pub(super) max_context: usize,
+    /// The longest context it may be resized to; at least `max_context`.
+    pub(super) growing_to: usize,
     pub(super) threads: Option<usize>,
     pub(super) affinity: Affinity,
     pub(super) instructions: InstructionSet,
@@ -53,6 +55,7 @@ impl ModelOptions {
             #[cfg(all(test, feature = "candle"))]
             stand_in: false,
             max_context: 4096,
+            growing_to: 0,
             threads: None,
             affinity: Affinity::Free,
             instructions: InstructionSet::best(),
@@ -91,6 +94,12 @@ impl ModelOptions {
     /// Most tokens of prompt and answer together. Defaults to 4096; never more than the model was made for.
     pub fn max_context(mut self, tokens: usize) -> Self {
         self.max_context = tokens;
+        self
+    }
+
+    /// The longest context the model is to be [resized](Model::resized) to later.
+    pub(crate) fn growing_to(mut self, tokens: usize) -> Self {
+        self.growing_to = tokens;
         self
     }
 
@@ -159,9 +168,19 @@ impl ModelOptions {
         self
     }
 
+    /// Checks what does not depend on the model.
+    pub(crate) fn check(&self) -> Result<()> {
+        check_context(self.max_context)
+    }
+
+    /// Tokens of one conversation, for a model of this `config`.
+    pub(crate) fn context(&self, config: &Config) -> usize {
+        self.max_context.min(config.context)
+    }
+
     /// Positions of all sequences together, for a model of this `config`.
-    pub(super) fn positions(&self, config: &Config) -> usize {
-        let context = self.max_context.min(config.context);
+    pub(crate) fn positions(&self, config: &Config) -> usize {
+        let context = self.context(config);
         self.cache_tokens.unwrap_or(context).max(context)
     }
 
@@ -188,15 +207,17 @@ impl ModelOptions {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn load(self, source: &dyn TensorSource) -> Result<Model> {
-        if self.max_context < 2 {
-            return Err(Error::Option {
-                option: "max_context",
-                value: self.max_context.to_string(),
-                expected: "at least 2 tokens",
-            });
-        }
+        self.check()?;
         Model::load(source, &self)
     }
+}
+
+/// That a prompt and an answer have room.
+pub(super) fn check_context(tokens: usize) -> Result<()> {
+    if tokens >= 2 {
+        return Ok(());
+    }
+    Err(Error::Option { option: "max_context", value: tokens.to_string(), expected: "at least 2 tokens" })
 }
 
 impl Default for ModelOptions {

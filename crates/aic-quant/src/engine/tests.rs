@@ -7,7 +7,7 @@ use super::step::Slice;
 use super::tiny::{LLAMA, Shape, Tiny, softmax};
 use super::{FinishReason, GenerateOptions, Generation, Model, ModelOptions, Piece};
 use crate::gguf::Value;
-use crate::{DType, Device, DeviceMemory, Error, Memory, Message, Quantizer, Recipe, gguf};
+use crate::{CacheType, DType, Device, DeviceMemory, Error, Memory, Message, Quantizer, Recipe, gguf};
 
 fn model(tiny: &Tiny, dtype: DType) -> Model {
     Model::from_bytes(tiny.gguf(dtype)).unwrap()
@@ -488,4 +488,54 @@ fn quantized_file_runs_and_its_report_adds_up() {
     let text = finish(Model::open(&target).unwrap().complete("abc", &greedy(5)).unwrap()).0;
     let loaded = Model::options().dtype(DType::Q4_K).load(&source).unwrap();
     assert_eq!(text, finish(loaded.complete("abc", &greedy(5)).unwrap()).0);
+}
+
+/// The likeliest continuation of some tokens.
+fn continuation(model: &Model) -> Vec<u32> {
+    let greedy =
+        GenerateOptions { temperature: 0.0, max_tokens: 12, ignore_end: true, ..GenerateOptions::default() };
+    let pieces = model.complete_tokens(&tokens(40), &greedy).unwrap();
+    pieces.map(|piece| piece.unwrap().token).collect()
+}
+
+#[test]
+fn resized_model_answers_the_same_beside_the_one_it_was_made_of() {
+    let model = ModelOptions::new().max_context(512).from_bytes(Tiny::new(LLAMA).gguf(DType::F16)).unwrap();
+    let before = continuation(&model);
+
+    let small = model.resized(64, CacheType::F16).unwrap();
+    let large = small.resized(4096, CacheType::F16).unwrap();
+
+    assert_eq!([&model, &small, &large].map(Model::max_context), [512, 64, 1024]);
+    assert_eq!([&small, &large, &model].map(continuation), [before.clone(), before.clone(), before]);
+    assert_eq!(small.info(), model.info());
+    let long = tokens(64);
+    let too_long = small.complete_tokens(&long, &GenerateOptions::default()).unwrap_err();
+    assert!(matches!(too_long, Error::PromptTooLong { limit: 63, .. }), "{too_long}");
+    // Heads of 16 are no whole blocks.
+    assert!(matches!(model.resized(64, CacheType::Q8_0), Err(Error::Option { option: "cache_type", .. })));
+    assert!(matches!(model.resized(1, CacheType::F16), Err(Error::Option { option: "max_context", .. })));
+}
+
+#[test]
+fn resized_model_keeps_its_rotation_and_grows_no_further_than_that_serves() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/models/phi3.gguf");
+    let source = crate::open(path).unwrap();
+    let original = source.metadata().unsigned("phi3.rope.scaling.original_context_length").unwrap().unwrap();
+    let (short, long) = (original as usize, 2 * original as usize);
+    let load = |options: ModelOptions| options.load(&*source).unwrap();
+    let made_short = load(ModelOptions::new().max_context(short));
+    let made_long = load(ModelOptions::new().max_context(long));
+    let to_grow = load(ModelOptions::new().max_context(short).growing_to(long));
+
+    let refused = made_short.resized(long, CacheType::F16).unwrap_err();
+
+    assert!(matches!(refused, Error::Option { option: "max_context", .. }), "{refused}");
+    let numbers = tokens(20);
+    let last = |model: &Model| logits(model, &numbers, 256).pop().unwrap();
+    let shrunk = made_long.resized(short, CacheType::F16).unwrap();
+    assert_eq!(last(&shrunk), last(&made_long));
+    assert_eq!(last(&to_grow), last(&made_long));
+    assert_eq!(last(&to_grow.resized(long, CacheType::F16).unwrap()), last(&made_long));
+    assert_ne!(last(&made_short), last(&made_long));
 }

@@ -5,46 +5,101 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Instant;
 
 use aic_quant::live::{Lease, Live, Sample};
-use aic_quant::{Constraint, GenerateOptions, Generation, Message as Turn, Model, Role as Speaker};
+use aic_quant::residency::Refusal;
+use aic_quant::{Constraint, Embedder, GenerateOptions, Generation, Message as Turn, Model, Role as Speaker};
 use aic_router::{
     Ability, ChatRequest, EmbedRequest, Embeddings, ErrorKind, Event, EventStream, FinishReason, Message,
-    ModelClass, ModelInfo, Price, Provider, ProviderError, ProviderInfo, ProviderKind, ResponseFormat, Role,
-    Usage,
+    ModelClass, ModelInfo, Price, Provider, ProviderError, ProviderInfo, ProviderKind, Purpose,
+    ResponseFormat, Role, Usage, Warmth,
 };
 use async_trait::async_trait;
 use futures_util::stream;
 use tokio::task::spawn_blocking;
 
-/// The local engine as a provider of one model, or of what is tried out in its place.
+use crate::further::{Held, ModelKeeper};
+
+/// The local engine as a provider: of the model that was loaded at the start, or of what is tried out in its place; of an
+/// embedding model; of models that are loaded when they are asked for.
 ///
-/// The engine answers several requests at once and lets others wait, as it was told when the model was loaded.
+/// The engine answers several requests at once and lets others wait, as it was told when a model was loaded.
 pub(crate) struct LocalProvider {
-    model: Live<Model>,
+    first: Option<First>,
+    embedder: Option<Embedder>,
+    further: Option<ModelKeeper>,
     info: ProviderInfo,
 }
 
+/// The model that was loaded at the start.
+struct First {
+    name: String,
+    model: Live<Model>,
+}
+
 impl LocalProvider {
-    pub(crate) fn new(model: Live<Model>, name: &str) -> Self {
+    /// One that has no models yet.
+    pub(crate) fn new() -> Self {
+        let info = ProviderInfo::new("local", ProviderKind::Local);
+        Self { first: None, embedder: None, further: None, info }
+    }
+
+    /// Adds the model that was loaded at the start.
+    pub(crate) fn first(mut self, model: Live<Model>, name: &str) -> Self {
         let current = model.current();
         let facts = current.info();
         let described = ModelInfo::chat(name)
             .context_tokens(facts.context_length as u64)
             .price(Price::FREE)
             .class(ModelClass::of_size(facts.parameters as f64 / 1e9));
-        let unable = [Ability::Images, Ability::Audio, Ability::Tools, Ability::Prefill];
-        let described = unable.into_iter().fold(described, ModelInfo::cannot);
-        let info = ProviderInfo::new("local", ProviderKind::Local)
-            .model(described)
-            .model(ModelInfo::embedding(format!("{name}-embedding")).price(Price::FREE));
-        Self { model, info }
+        self.info.models.push(limited(described));
+        self.first = Some(First { name: name.to_owned(), model });
+        self
     }
 
-    fn knows(&self, model: &str) -> Result<(), ProviderError> {
-        if self.info.models.iter().any(|known| known.name == model) {
-            return Ok(());
-        }
-        Err(ProviderError::new(ErrorKind::ModelNotFound, format!("the local engine has no model `{model}`")))
+    /// Makes embeddings with `embedder`, under its own name.
+    pub(crate) fn embedder(mut self, embedder: Embedder, name: &str) -> Self {
+        self.info.models.push(ModelInfo::embedding(name).price(Price::FREE));
+        self.embedder = Some(embedder);
+        self
     }
+
+    /// Makes embeddings with the first model, called by its `name`.
+    pub(crate) fn embedding_with_the_first(mut self, name: &str) -> Self {
+        let embedding = ModelInfo::embedding(format!("{name}-embedding"));
+        self.info.models.push(embedding.price(Price::FREE));
+        self
+    }
+
+    /// Adds models that `keeper` loads when they are asked for.
+    pub(crate) fn further(
+        mut self,
+        keeper: ModelKeeper,
+        models: impl IntoIterator<Item = ModelInfo>,
+    ) -> Self {
+        self.info.models.extend(models.into_iter().map(limited));
+        self.further = Some(keeper);
+        self
+    }
+
+    /// Takes hold of a model for a conversation; loads it if need be.
+    async fn hold(&self, name: &str, turns: &[Turn]) -> Result<Hold, ProviderError> {
+        if let Some(first) = self.first.as_ref().filter(|first| first.name == name) {
+            return Ok(Hold::First(Some(first.model.lease(conversation(turns)))));
+        }
+        match &self.further {
+            Some(further) => further.acquire(name).await.map(Hold::Further).map_err(failed),
+            None => Err(unknown(name)),
+        }
+    }
+}
+
+/// What none of the engine's models can do.
+fn limited(model: ModelInfo) -> ModelInfo {
+    let unable = [Ability::Images, Ability::Audio, Ability::Tools, Ability::Prefill];
+    unable.into_iter().fold(model, ModelInfo::cannot)
+}
+
+fn unknown(model: &str) -> ProviderError {
+    ProviderError::new(ErrorKind::ModelNotFound, format!("the local engine has no model `{model}`"))
 }
 
 impl fmt::Debug for LocalProvider {
@@ -60,17 +115,17 @@ impl Provider for LocalProvider {
     }
 
     async fn chat(&self, model: &str, request: &ChatRequest) -> Result<EventStream, ProviderError> {
-        self.knows(model)?;
         let (turns, options) = (turns(&request.messages), options(request));
-        let lease = self.model.lease(conversation(&turns));
+        let hold = self.hold(model, &turns).await?;
         // Rendering and cutting up a long conversation takes milliseconds.
         let begun = spawn_blocking(move || {
             let started = Instant::now();
-            let generation = lease.generate(&turns, &options).map_err(failed);
+            let generation = hold.model().generate(&turns, &options).map_err(failed);
             generation.map(|generation| Answer {
                 generation,
-                lease: Some(lease),
+                hold,
                 started,
+                is_over: false,
                 ending: Vec::new(),
             })
         });
@@ -79,13 +134,31 @@ impl Provider for LocalProvider {
     }
 
     async fn embed(&self, model: &str, request: &EmbedRequest) -> Result<Embeddings, ProviderError> {
-        self.knows(model)?;
+        let is_it = |known: &ModelInfo| known.purpose == Purpose::Embedding && known.name == model;
+        if !self.info.models.iter().any(is_it) {
+            return Err(unknown(model));
+        }
         // Vectors of two models cannot be compared, so a candidate makes none.
-        let (model, texts) = (self.model.current(), request.inputs.clone());
+        let first = || self.first.as_ref().map(|first| Embedder::from((*first.model.current()).clone()));
+        let embedder = self.embedder.clone().or_else(first).ok_or_else(|| unknown(model))?;
+        let texts = request.inputs.clone();
         let vectors =
-            spawn_blocking(move || texts.iter().map(|text| model.embed(text)).collect::<Result<Vec<_>, _>>());
+            spawn_blocking(move || embedder.embed(&texts.iter().map(String::as_str).collect::<Vec<_>>()));
         let vectors = vectors.await.map_err(stopped)?.map_err(failed)?;
         Ok(Embeddings::new(vectors, None))
+    }
+
+    fn warmth(&self, model: &str) -> Warmth {
+        match &self.further {
+            Some(further) if further.knows(model) => {
+                if further.form(model).is_some() {
+                    Warmth::Warm
+                } else {
+                    Warmth::Cold
+                }
+            }
+            _ => Warmth::Unknown,
+        }
     }
 }
 
@@ -99,12 +172,30 @@ fn conversation(turns: &[Turn]) -> u64 {
     hasher.finish()
 }
 
+/// A request's hold on the model that answers it.
+enum Hold {
+    /// Until the answer is over, and how that went has been told, in case something is tried out.
+    First(Option<Lease<Model>>),
+    /// Until the answer is dropped.
+    Further(Held),
+}
+
+impl Hold {
+    fn model(&self) -> &Model {
+        match self {
+            Self::First(lease) => lease.as_ref().expect("it is told how an answer went once it is over"),
+            Self::Further(held) => held,
+        }
+    }
+}
+
 /// An answer on its way; dropping it stops the engine's work on it.
 struct Answer {
+    /// Goes before the hold, so that a model that is let go of is held by nobody.
     generation: Generation,
-    /// Until the answer is over, and how that went has been told, in case something is tried out.
-    lease: Option<Lease<Model>>,
+    hold: Hold,
     started: Instant,
+    is_over: bool,
     /// Events that are left once the text is over, the last first.
     ending: Vec<Event>,
 }
@@ -112,16 +203,16 @@ struct Answer {
 impl Answer {
     /// The next event, and what comes after it.
     async fn next(mut self) -> Option<(Result<Event, ProviderError>, Self)> {
-        while self.lease.is_some() {
+        while !self.is_over {
             match poll_fn(|context| self.generation.poll_next(context)).await {
                 Some(Ok(piece)) if piece.text.is_empty() => {}
                 Some(Ok(piece)) => return Some((Ok(Event::Text(piece.text)), self)),
                 Some(Err(error)) => {
-                    self.tell(true);
+                    self.end(true);
                     return Some((Err(failed(error)), self));
                 }
                 None => {
-                    self.tell(false);
+                    self.end(false);
                     self.ending = ending(&self.generation).into_iter().rev().collect();
                 }
             }
@@ -130,11 +221,14 @@ impl Answer {
         Some((Ok(event), self))
     }
 
-    fn tell(&mut self, failed: bool) {
+    fn end(&mut self, failed: bool) {
+        self.is_over = true;
         let tokens = u32::try_from(self.generation.usage().output_tokens).unwrap_or(u32::MAX).max(1);
         let elapsed = self.started.elapsed();
         let latency = if failed { elapsed } else { elapsed / tokens };
-        if let Some(lease) = self.lease.take() {
+        if let Hold::First(lease) = &mut self.hold
+            && let Some(lease) = lease.take()
+        {
             lease.done(Sample { failed, latency, quality: None });
         }
     }
@@ -194,9 +288,19 @@ fn failed(error: aic_quant::Error) -> ProviderError {
         aic_quant::Error::QueueFull { .. } | aic_quant::Error::Expired { .. } => {
             ErrorKind::Overloaded { retry_after: None }
         }
+        aic_quant::Error::NotAdmitted { ref reason, .. } => refused(reason),
         _ => ErrorKind::BadRequest,
     };
     ProviderError::new(kind, error.to_string()).caused_by(error)
+}
+
+/// A model that finds no room may find some later; one that cannot be loaded leaves the question to another.
+fn refused(reason: &Refusal) -> ErrorKind {
+    match reason {
+        Refusal::Unknown => ErrorKind::ModelNotFound,
+        reason if reason.is_temporary() => ErrorKind::Overloaded { retry_after: None },
+        _ => ErrorKind::Unsupported,
+    }
 }
 
 fn stopped(error: impl std::error::Error + Send + Sync + 'static) -> ProviderError {
@@ -213,6 +317,7 @@ mod tests {
     async fn the_local_engine_keeps_the_contract_of_providers() {
         let model = Model::from_bytes(crate::DEMO_MODEL).unwrap();
 
-        provider_contract(&LocalProvider::new(Live::new(model), "aic-demo")).await;
+        let provider = LocalProvider::new().first(Live::new(model), "aic-demo");
+        provider_contract(&provider.embedding_with_the_first("aic-demo")).await;
     }
 }

@@ -1,5 +1,8 @@
 //! How the parts are found and put together; what is missing or broken becomes a [`Finding`](crate::Finding).
 mod costs;
+mod embedding;
+mod further;
+mod local;
 mod model;
 mod providers;
 mod routing;
@@ -7,6 +10,9 @@ mod store;
 mod watch;
 
 pub(crate) use costs::Costs;
+pub(crate) use embedding::EmbeddingModel;
+pub(crate) use further::{FurtherModel, FurtherModels};
+pub(crate) use local::LocalModels;
 pub(crate) use model::{LocalModel, ModelSource, OnStep};
 pub(crate) use providers::{Surroundings, providers};
 pub(crate) use routing::{http, router};
@@ -20,4 +26,9 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         said if line.ends_with(&said) => line,
         said => format!("{line}: {said}"),
     })
+}
+
+/// A name for the router and for people, without blanks.
+fn spelled(name: &str) -> String {
+    name.split_whitespace().collect::<Vec<_>>().join("-").to_lowercase()
 }

@@ -1,4 +1,4 @@
-//! The local model: where it comes from, how the profile wants it, and loading it.
+//! The local model that is loaded at the start: where it comes from, how the profile wants it, and loading it.
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use aic_quant::{
     TensorInfo, TensorSource,
 };
 
-use super::chain;
+use super::{chain, spelled};
 use crate::config::ModelConfig;
 use crate::{Error, Finding, Progress, Result, Step};
 
 /// The levels our engine can quantize to while it loads.
 const LEVELS: [Level; 3] = [Level::F16, Level::Q8_0, Level::Q4_K];
 /// Tokens a conversation may have where neither the configuration nor the model says less.
-const CONTEXT_LENGTH: u32 = 4096;
+pub(super) const CONTEXT_LENGTH: u32 = 4096;
 
 pub(crate) type OnStep = Arc<dyn Fn(Step<'_>) + Send + Sync>;
 
@@ -151,7 +151,7 @@ fn needs(
     })
 }
 
-fn trained_context(metadata: &Metadata) -> aic_quant::Result<Option<u64>> {
+pub(super) fn trained_context(metadata: &Metadata) -> aic_quant::Result<Option<u64>> {
     architecture_number(metadata, "context_length")
 }
 
@@ -247,5 +247,5 @@ fn name(model: &Model, source: &ModelSource) -> String {
         ModelSource::Memory(_) => None,
     };
     let name = model.info().name.as_deref().or(stem).unwrap_or("model");
-    name.split_whitespace().collect::<Vec<_>>().join("-").to_lowercase()
+    spelled(name)
 }

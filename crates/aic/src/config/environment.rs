@@ -34,6 +34,9 @@ impl Environment {
         if let Some(path) = self.get("AIC_MODEL") {
             config.model.path = Some(path.into());
         }
+        if let Some(path) = self.get("AIC_EMBEDDING_MODEL") {
+            config.model.embedding = Some(path.into());
+        }
         if let Some(name) = self.get("AIC_QUANTIZATION") {
             config.model.quantization = Some(name.to_owned());
         }
@@ -87,18 +90,25 @@ fn parse_word<'de, T: Deserialize<'de>>(variable: &str, word: &'de str) -> Resul
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
     fn a_variable_wins_over_the_file() {
         let mut config = Config::from_toml("[cache]\nredis_url = \"redis://a\"").unwrap();
 
-        Environment::from([("REDIS_URL", "redis://b"), ("OLLAMA_HOST", "0.0.0.0:9")])
-            .overlay(&mut config)
-            .unwrap();
+        Environment::from([
+            ("REDIS_URL", "redis://b"),
+            ("OLLAMA_HOST", "0.0.0.0:9"),
+            ("AIC_EMBEDDING_MODEL", "bert.gguf"),
+        ])
+        .overlay(&mut config)
+        .unwrap();
 
         assert_eq!(config.cache.redis_url.as_deref(), Some("redis://b"));
         assert_eq!(config.providers.ollama.base_url.as_deref(), Some("http://127.0.0.1:9"));
+        assert_eq!(config.model.embedding.as_deref(), Some(Path::new("bert.gguf")));
     }
 
     #[test]

@@ -28,7 +28,7 @@ const FILES: [&str; 3] = ["aic.toml", "aic.yaml", "aic.yml"];
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Config {
-    /// The local model.
+    /// The local models.
     pub model: ModelConfig,
     /// Where answers are kept.
     pub cache: CacheConfig,
@@ -44,14 +44,14 @@ pub struct Config {
     pub alerts: AlertsConfig,
 }
 
-/// The local model: which file, and how it is loaded.
+/// The local models: which files, and how they are loaded.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ModelConfig {
-    /// Whether a local model is loaded at all. Defaults to true.
+    /// Whether there are local models at all. Defaults to true.
     pub enabled: bool,
-    /// A GGUF file. Without one, the demonstration model is used where it is built in.
+    /// A GGUF file, loaded at the start. Without one, the demonstration model is used where it is built in.
     pub path: Option<PathBuf>,
     /// The type its matrices are quantized to while loading (`Q8_0`, `Q4_K`, `F16`, `int8`, …).
     ///
@@ -59,11 +59,48 @@ pub struct ModelConfig {
     pub quantization: Option<String>,
     /// The longest conversation in tokens. Defaults to the profile's, at most the model's own.
     pub context_length: Option<usize>,
+    /// A model made for embeddings (BERT and its kind), or any other: a GGUF file or a Hugging Face folder.
+    /// `AIC_EMBEDDING_MODEL` sets it too. Without one, embeddings are made with the model of `path`.
+    pub embedding: Option<PathBuf>,
+    /// More models, which are loaded when they are first asked for.
+    pub further: Vec<FurtherModelConfig>,
 }
 
 impl Default for ModelConfig {
     fn default() -> Self {
-        Self { enabled: true, path: None, quantization: None, context_length: None }
+        Self {
+            enabled: true,
+            path: None,
+            quantization: None,
+            context_length: None,
+            embedding: None,
+            further: Vec::new(),
+        }
+    }
+}
+
+/// A model that is loaded when it is first asked for, and gives way when memory is short or nobody uses it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct FurtherModelConfig {
+    /// The name it is asked for by.
+    pub name: String,
+    /// GGUF files or Hugging Face folders of the model, the best one first: smaller ones are taken where there is no room.
+    pub files: Vec<PathBuf>,
+    /// The longest conversation in tokens; it becomes shorter where memory is. Defaults to 4096, at most the model's own.
+    #[serde(default)]
+    pub context_length: Option<usize>,
+    /// Whether it stays in memory once it is there, though others find no room. Defaults to false.
+    #[serde(default)]
+    pub pinned: bool,
+}
+
+impl FurtherModelConfig {
+    /// The model `name`, to be loaded from one of `files`.
+    pub fn new<P: Into<PathBuf>>(name: impl Into<String>, files: impl IntoIterator<Item = P>) -> Self {
+        let files = files.into_iter().map(Into::into).collect();
+        Self { name: name.into(), files, context_length: None, pinned: false }
     }
 }
 
@@ -270,6 +307,13 @@ mod tests {
     }
 
     #[test]
+    fn a_further_model_without_files_is_refused_with_what_is_missing() {
+        let error = Config::from_toml("[[model.further]]\nname = \"x\"").unwrap_err().to_string();
+
+        assert!(error.contains("missing field `files`"), "{error}");
+    }
+
+    #[test]
     fn a_missing_file_is_named() {
         let error = Config::from_file("no/such/aic.toml").unwrap_err().to_string();
 
@@ -284,6 +328,7 @@ mod tests {
         let config = Config::from_toml(settings).unwrap();
 
         assert_eq!(config.model.context_length, Some(2048));
+        assert_eq!(config.model.further[0].files.len(), 2);
         assert_eq!(config.alerts.rules.len(), 1);
     }
 

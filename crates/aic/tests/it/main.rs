@@ -2,6 +2,8 @@
 #[cfg(feature = "full")]
 mod cached;
 #[cfg(all(feature = "full", feature = "demo-model"))]
+mod further;
+#[cfg(all(feature = "full", feature = "demo-model"))]
 mod local;
 #[cfg(feature = "full")]
 mod trouble;

@@ -26,7 +26,6 @@ pub(in crate::engine) struct Decoder {
     pub(super) logit_softcap: Option<f32>,
     rotations: Vec<Rotation>,
     kv_heads: usize,
-    cache_types: [CacheType; 2],
 }
 
 /// One way of turning heads by their positions.
@@ -43,7 +42,6 @@ impl Decoder {
         mut weights: Weights<'_>,
         first: usize,
         context: usize,
-        cache_types: [CacheType; 2],
     ) -> Result<Self> {
         let vocabulary = [config.vocabulary, config.hidden];
         let embedding =
@@ -74,12 +72,17 @@ impl Decoder {
             logit_softcap: config.logit_softcap,
             rotations,
             kv_heads: config.kv_heads,
-            cache_types,
         })
     }
 
     pub(in crate::engine) fn threads(&self) -> usize {
         self.pool.threads()
+    }
+
+    /// Index in the model of the first of its layers.
+    #[cfg(feature = "candle")]
+    pub(in crate::engine) fn first_layer(&self) -> usize {
+        self.first
     }
 
     /// The core that the thread which runs it should stay on; `None` where threads are free.
@@ -111,15 +114,15 @@ impl Decoder {
         self.rotations.iter().map(angles).collect()
     }
 
-    /// An empty store of `pages` pages.
-    pub(super) fn store(&self, pages: usize) -> Result<KvStore> {
+    /// An empty store of `pages` pages of these types of keys and values.
+    pub(super) fn store(&self, pages: usize, [keys, values]: [CacheType; 2]) -> Result<KvStore> {
         let shape = |layer: &Layer| LayerShape {
             kv_heads: self.kv_heads,
             key_size: layer.head_size(),
             value_size: layer.head_size(),
         };
         let shapes: Vec<_> = self.layers.iter().map(shape).collect();
-        KvStore::new(&shapes, self.cache_types[0], self.cache_types[1], pages)
+        KvStore::new(&shapes, keys, values, pages)
     }
 }
 

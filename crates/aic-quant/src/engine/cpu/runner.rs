@@ -8,7 +8,7 @@ use crate::Result;
 use crate::engine::observer::{Observer, Rows};
 use crate::engine::runner::{self, Wanted};
 use crate::engine::step::Slice;
-use crate::kernels::{KvStore, PAGE, Product, Scratch, Span, Vectors, multiply};
+use crate::kernels::{CacheType, KvStore, PAGE, Product, Scratch, Span, Vectors, multiply};
 
 /// Runs slices of any sequences together, through all layers or, from the hidden states that others computed, through the last.
 pub(in crate::engine) struct Runner {
@@ -22,13 +22,17 @@ pub(in crate::engine) struct Runner {
 }
 
 impl Runner {
-    /// A runner for `positions` of all sequences together.
+    /// A runner for `positions` of all sequences together, with these types of keys and values.
     ///
     /// # Errors
-    /// If the system refuses the memory.
-    pub(in crate::engine) fn new(decoder: Arc<Decoder>, positions: usize) -> Result<Self> {
+    /// If the types do not suit the heads, or the system refuses the memory.
+    pub(in crate::engine) fn new(
+        decoder: Arc<Decoder>,
+        positions: usize,
+        cache_types: [CacheType; 2],
+    ) -> Result<Self> {
         Ok(Self {
-            store: decoder.store(positions.div_ceil(PAGE))?,
+            store: decoder.store(positions.div_ceil(PAGE), cache_types)?,
             decoder,
             scratch: Scratch::default(),
             buffers: Buffers::default(),

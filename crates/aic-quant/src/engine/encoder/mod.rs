@@ -1,5 +1,6 @@
 //! Vectors for texts.
 mod config;
+mod footprint;
 mod network;
 #[cfg(test)]
 mod tests;
@@ -8,16 +9,17 @@ mod weights;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
 
 use self::config::Config;
 use self::network::Network;
 use self::weights::Weights;
-use super::Model;
+use super::decoder::cores;
+use super::{Footprint, Model};
 use crate::gguf::{Bytes, File};
-use crate::kernels::{InstructionSet, Pool};
+use crate::kernels::Pool;
+use crate::memory::fits;
 use crate::tokenizer::Tokenizer;
-use crate::{Error, ModelOptions, Result, TensorSource};
+use crate::{Device, Error, ModelOptions, Result, TensorSource};
 
 /// Tokens that go through the layers at once; bounds the memory of intermediate results.
 const BATCH_TOKENS: usize = 2048;
@@ -52,27 +54,45 @@ struct Encoder {
 }
 
 impl Embedder {
-    /// Loads the GGUF file, or the Hugging Face folder, at `path`. An encoder gets as many threads as there are processors.
+    /// Loads the GGUF file, or the Hugging Face folder, at `path` with the default options.
     ///
     /// # Errors
-    /// As [`ModelOptions::open`].
+    /// As [`load`](Self::load).
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::load(crate::open(path)?.as_ref())
+        Self::load(crate::open(path)?.as_ref(), &ModelOptions::new())
     }
 
-    /// Loads a GGUF file held in memory.
+    /// Loads a GGUF file held in memory with the default options.
     ///
     /// # Errors
-    /// As [`ModelOptions::open`].
+    /// As [`load`](Self::load).
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Result<Self> {
-        Self::load(&File::from_bytes(bytes)?)
+        Self::load(&File::from_bytes(bytes)?, &ModelOptions::new())
     }
 
-    fn load(source: &dyn TensorSource) -> Result<Self> {
+    /// Loads a model from any source of tensors.
+    ///
+    /// For an encoder [`threads`](ModelOptions::threads), [`affinity`](ModelOptions::affinity),
+    /// [`instructions`](ModelOptions::instructions) and who is asked whether
+    /// it fits ([`memory`](ModelOptions::memory)) count. It runs on the processor only, its weights stay in the types of the
+    /// file, and it reads texts as long as it was made for; it keeps no keys and values, and answers nobody. For any other
+    /// model all options count.
+    ///
+    /// ```no_run
+    /// use aic_quant::{Embedder, ModelOptions};
+    ///
+    /// let source = aic_quant::open("all-MiniLM-L6-v2.gguf")?;
+    /// let embedder = Embedder::load(&*source, &ModelOptions::new().threads(2))?;
+    /// # Ok::<(), aic_quant::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`ModelOptions::open`]; [`Error::Device`] for an encoder that is to run elsewhere than on the processor.
+    pub fn load(source: &dyn TensorSource, options: &ModelOptions) -> Result<Self> {
         if Config::describes(source)? {
-            return Ok(Self(Kind::Encoder(Arc::new(Encoder::load(source)?))));
+            return Ok(Self(Kind::Encoder(Arc::new(Encoder::load(source, options)?))));
         }
-        Ok(Self(Kind::Decoder(ModelOptions::new().load(source)?)))
+        Ok(options.clone().load(source)?.into())
     }
 
     /// How many numbers a vector has.
@@ -115,6 +135,13 @@ impl Embedder {
     }
 }
 
+/// Makes vectors with a model that is loaded already: the mean of its last states.
+impl From<Model> for Embedder {
+    fn from(model: Model) -> Self {
+        Self(Kind::Decoder(model))
+    }
+}
+
 impl fmt::Debug for Embedder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Embedder")
@@ -125,11 +152,19 @@ impl fmt::Debug for Embedder {
 }
 
 impl Encoder {
-    fn load(source: &dyn TensorSource) -> Result<Self> {
+    fn load(source: &dyn TensorSource, options: &ModelOptions) -> Result<Self> {
         let config = Config::new(source)?;
+        if options.device != Device::Cpu {
+            return Err(options.device.unavailable("encoders run on the processor; use cpu"));
+        }
+        if let Some(memory) = &options.memory {
+            let needed = footprint::estimate(source, &config, options)?.total_bytes();
+            fits(memory.as_ref(), Device::Cpu, needed)?;
+        }
         let tokenizer = Tokenizer::new(source.metadata(), config.vocabulary)?;
-        let pool = Pool::new(thread::available_parallelism().map_or(1, usize::from))?;
-        let weights = Weights { source, pool: &pool, instructions: InstructionSet::best() };
+        let threads = options.threads.unwrap_or_else(cores);
+        let pool = Pool::on_cores(threads, &options.affinity.cores(threads))?;
+        let weights = Weights { source, pool: &pool, instructions: options.instructions.available_or_less() };
         Ok(Self { network: Network::load(&weights, config)?, pool, tokenizer })
     }
 
@@ -147,6 +182,18 @@ impl Encoder {
             _ => Ok(tokens),
         }
     }
+}
+
+/// The layers of `source` and the memory it needs, if it is an encoder.
+pub(super) fn estimate(
+    source: &dyn TensorSource,
+    options: &ModelOptions,
+) -> Result<Option<(usize, Footprint)>> {
+    if !Config::describes(source)? {
+        return Ok(None);
+    }
+    let config = Config::new(source)?;
+    Ok(Some((config.layers, footprint::estimate(source, &config, options)?)))
 }
 
 /// Cuts `texts` into runs of no more than [`BATCH_TOKENS`] tokens, or of a single text.

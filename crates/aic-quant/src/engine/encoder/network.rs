@@ -10,7 +10,7 @@ use crate::kernels::{InstructionSet, Packed, Pool, Product, Scratch, multiply};
 /// positions).
 pub(super) struct Network {
     pub(super) config: Config,
-    instructions: InstructionSet,
+    pub(super) instructions: InstructionSet,
     tokens: Packed,
     /// `[context, hidden]`, the type of the only segment already added.
     positions: Vec<f32>,

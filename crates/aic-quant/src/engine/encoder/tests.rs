@@ -1,7 +1,7 @@
 //! A small random BERT says what PyTorch says about it; `tests/goldens/models/make.py` makes both.
 use super::*;
 use crate::engine::encoder::config::Pooling;
-use crate::{DType, decode, encode, gguf};
+use crate::{DType, DeviceMemory, InstructionSet, Memory, decode, encode, footprint, gguf};
 
 const MODEL: &[u8] = include_bytes!("../../../tests/goldens/models/bert.gguf");
 const GOLDEN: &str = include_str!("../../../tests/goldens/models/bert.json");
@@ -124,4 +124,56 @@ fn broken_encoders_are_errors_that_name_what_is_wrong() {
         assert!(matches!(&error, Error::MissingTensor { name: named } if named == name), "{error}");
     }
     assert!(load(source.metadata().clone(), "token_types.weight").is_ok());
+}
+
+/// So many bytes of main memory, and no more.
+#[derive(Debug)]
+struct Free(u64);
+
+impl DeviceMemory for Free {
+    fn memory(&self, _: Device) -> Option<Memory> {
+        Some(Memory { total_bytes: 1 << 40, free_bytes: self.0 })
+    }
+}
+
+#[test]
+fn encoder_is_loaded_with_the_threads_and_instructions_it_is_given() {
+    let source = File::from_bytes(MODEL).unwrap();
+    let options = ModelOptions::new().threads(3).instructions(InstructionSet::Scalar);
+
+    let Kind::Encoder(encoder) = Embedder::load(&source, &options).unwrap().0 else { unreachable!() };
+
+    assert_eq!((encoder.pool.threads(), encoder.network.instructions), (3, InstructionSet::Scalar));
+}
+
+#[test]
+fn encoder_that_does_not_fit_is_refused_before_it_is_loaded() {
+    let source = File::from_bytes(MODEL).unwrap();
+    let needed = footprint(&source, &ModelOptions::new()).unwrap().total_bytes();
+    let load = |free| Embedder::load(&source, &ModelOptions::new().memory(Arc::new(Free(free))));
+
+    let error = load(needed - 1).unwrap_err();
+
+    assert!(matches!(error, Error::DoesNotFit { needed_bytes, .. } if needed_bytes == needed), "{error}");
+    assert!(load(needed).is_ok());
+}
+
+#[test]
+fn encoder_on_another_device_than_the_processor_is_refused() {
+    let source = File::from_bytes(MODEL).unwrap();
+
+    let error = Embedder::load(&source, &ModelOptions::new().device(Device::Cuda(0))).unwrap_err();
+
+    assert!(matches!(error, Error::Device { device: Device::Cuda(0), .. }), "{error}");
+}
+
+#[test]
+fn weights_of_an_encoder_are_counted_as_they_are_held() {
+    let (small, large) = (model(DType::Q8_0), model(DType::F32));
+    let weights = |source| footprint(source, &ModelOptions::new()).unwrap().weights_bytes;
+    let file: u64 = large.tensors().iter().map(|tensor| tensor.bytes).sum();
+
+    // Rows are packed in panels, which the last of each matrix may not fill.
+    assert!((file..file * 5 / 4).contains(&weights(&large)), "{} of {file}", weights(&large));
+    assert!(weights(&small) < weights(&large) / 2);
 }

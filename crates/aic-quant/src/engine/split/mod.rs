@@ -9,7 +9,7 @@ use super::observer::Observer;
 use super::runner::{self, Wanted};
 use super::step::Slice;
 use super::{candle, cpu};
-use crate::Result;
+use crate::{CacheType, Result};
 
 /// Runs slices through the first layers, one sequence after the other, and then all together through the others.
 ///
@@ -29,8 +29,10 @@ impl Runner {
         first: Arc<candle::Decoder>,
         last: Arc<cpu::Decoder>,
         positions: usize,
+        cache_types: [CacheType; 2],
     ) -> Result<Self> {
-        Ok(Self { first: candle::Runner::new(first, positions), last: cpu::Runner::new(last, positions)? })
+        let last = cpu::Runner::new(last, positions, cache_types)?;
+        Ok(Self { first: candle::Runner::new(first, positions), last })
     }
 }
 

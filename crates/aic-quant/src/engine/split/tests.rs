@@ -20,7 +20,7 @@ use crate::engine::{DeviceLayers, Model, ModelOptions};
 use crate::gguf::File;
 use crate::serve::{Event, Worker};
 use crate::tokenizer::Tokenizer;
-use crate::{DType, Device, DeviceMemory, Error, Memory, Result, ServeOptions};
+use crate::{CacheType, DType, Device, DeviceMemory, Error, Memory, Result, ServeOptions};
 
 const LAYERS: usize = 4;
 const GPU: Device = Device::Cuda(0);
@@ -215,7 +215,9 @@ fn decoder(file: &File) -> Decoder {
 
 fn runner(decoder: &Decoder, positions: usize) -> Runner {
     match decoder {
-        Decoder::Split(first, last) => Runner::new(first.clone(), last.clone(), positions).unwrap(),
+        Decoder::Split(first, last) => {
+            Runner::new(first.clone(), last.clone(), positions, [CacheType::F16; 2]).unwrap()
+        }
         _ => panic!("the decoder is split"),
     }
 }
