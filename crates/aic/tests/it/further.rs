@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use aic::config::FurtherModelConfig;
 use aic::quant::{Device, DeviceMemory, Memory, ModelOptions, footprint};
 use aic::router::testing::FakeProvider;
-use aic::router::{ErrorKind, ModelInfo, Price};
+use aic::router::{ErrorKind, ModelClass, ModelInfo, Price};
 use aic::{
     Aic, Builder, ChatRequest, Config, DEMO_MODEL, EmbedRequest, Error, Event, FindingState, Priority, Status,
 };
@@ -119,7 +119,9 @@ async fn where_there_is_room_for_one_the_second_takes_the_place_of_the_first() {
 #[tokio::test]
 async fn a_model_in_use_stays_and_another_provider_answers_until_its_answer_is_dropped() {
     let folder = folder(&["first", "a", "b"]);
-    let cloud = ModelInfo::chat("b").price(Price::per_million(1.0, 2.0));
+    // Dear, and no better.
+    let cloud =
+        ModelInfo::chat("b").price(Price::per_million(100.0, 200.0)).class(ModelClass::of_size(0.001));
     let cloud = FakeProvider::new("cloud").model(cloud).reply("from afar");
     let mut config = config(&folder, &["a", "b"]);
     (config.routing.priority, config.routing.retries) = (Priority::Cost, 0);
@@ -128,16 +130,17 @@ async fn a_model_in_use_stays_and_another_provider_answers_until_its_answer_is_d
     let mut answer = ai.chat(to("a")).await.unwrap();
     assert!(matches!(answer.next().await, Some(Ok(Event::Start { .. }))));
 
-    let refused = ai.ask(to("b")).await.unwrap_err();
+    let explained = ai.explain(ChatRequest::user(QUESTION).model("b"));
     let elsewhere = ai.ask(ChatRequest::user(QUESTION).model("b")).await.unwrap();
+    let stats = ai.router().stats();
+    let refused = ai.ask(to("b")).await.unwrap_err();
 
+    assert_eq!((elsewhere.provider.as_str(), &*elsewhere.text()), ("cloud", "from afar"));
+    let here = stats.models.iter().find(|model| (&*model.provider, &*model.model) == ("local", "b"));
+    assert_eq!(here.map(|model| model.failures), Some(1), "{explained}");
     let Error::Router(error) = &refused else { panic!("{refused}") };
     assert_eq!(error.kind(), Some(&ErrorKind::Overloaded { retry_after: None }), "{refused}");
     assert!(refused.to_string().contains("with nothing idle that could give way"), "{refused}");
-    assert_eq!((elsewhere.provider.as_str(), &*elsewhere.text()), ("cloud", "from afar"));
-    let stats = ai.router().stats();
-    let failures = stats.models.iter().find(|model| (&*model.provider, &*model.model) == ("local", "b"));
-    assert_eq!(failures.map(|model| model.failures), Some(2), "it was asked first each time");
     drop(answer);
     let here = ai.ask(to("b")).await.unwrap();
     assert_eq!(here.provider, "local");
