@@ -224,6 +224,7 @@ mod tests {
     }
 
     /// Keeps `a` and `b`, of which one has room at a time.
+    #[allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
     fn start() -> (KeeperThread, TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("demo.gguf");

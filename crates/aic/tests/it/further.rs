@@ -1,4 +1,6 @@
 //! Local models that are loaded when they are asked for, and the one that makes embeddings.
+
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 use std::path::{Path, PathBuf};
 
 use aic::config::FurtherModelConfig;

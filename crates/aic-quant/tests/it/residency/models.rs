@@ -2,6 +2,7 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -138,7 +139,7 @@ fn model_becomes_smaller_and_larger_without_its_file_and_answers_the_same() {
     fs::copy(demo(), &path).unwrap();
     let (all, least) = (needs(&path, &options()), needs(&path, &options().max_context(LEAST)));
     assert!(least.total_bytes() < all.total_bytes());
-    let (mut keeper, machine) = keeper(&[("chat", &[path.clone()])], all.total_bytes());
+    let (mut keeper, machine) = keeper(&[("chat", slice::from_ref(&path))], all.total_bytes());
     keeper.acquire("chat", second(1)).unwrap();
     let before = answer(&keeper.loader().get("chat").unwrap());
     keeper.release("chat", None, second(2));
@@ -196,7 +197,7 @@ fn what_cannot_be_added_says_why() {
     let add = |models: &mut Models, name: &str, files: &[PathBuf]| {
         models.add(name, files.to_vec(), options()).map(drop)
     };
-    add(&mut models, "chat", &[file.clone()]).unwrap();
+    add(&mut models, "chat", slice::from_ref(&file)).unwrap();
 
     for (name, files, named) in [
         ("chat", vec![file.clone()], "`chat`"),
