@@ -18,7 +18,7 @@ type Avx2 = Avx<false>;
 
 /// Rows that are too few for unpacked weights to pay: codes are unpacked faster than they are multiplied, and plain numbers are
 /// hardly unpacked at all.
-const FEW_CODED: usize = 8;
+const FEW_CODED: usize = 5;
 const FEW_PLAIN: usize = 16;
 
 /// Panels of a tile that are computed at a time.
