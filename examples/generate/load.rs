@@ -3,9 +3,9 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use aic::adapters::MachineMemory;
 use aic::quant::{Affinity, CacheType, DType, Device, DeviceLayers, InstructionSet, Model, ModelOptions};
 
-use crate::memory::Devices;
 use crate::show;
 
 #[derive(clap::Args)]
@@ -52,7 +52,7 @@ impl Arguments {
             .device(self.device)
             .device_layers(self.device_layers)
             .affinity(if self.pin { Affinity::Spread } else { Affinity::Free })
-            .memory(Arc::new(Devices))
+            .memory(Arc::new(MachineMemory))
             .cache_type(self.cache);
         if let Some(threads) = self.threads {
             options = options.threads(threads);

@@ -10,7 +10,6 @@ mod bench;
 mod embed;
 mod estimate;
 mod load;
-mod memory;
 mod show;
 
 use std::error::Error;

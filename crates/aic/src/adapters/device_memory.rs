@@ -1,19 +1,29 @@
 //! The machine's description behind quant's door: how much memory each device has.
 use aic_monitor::Machine;
-use aic_quant::{Device, DeviceMemory, Memory};
+use aic_quant::{Device, DeviceMemory, Memory, SystemMemory};
 
-/// What the monitor says of main memory and of NVIDIA GPUs, asked anew each time.
+/// What the system says of main memory, and NVIDIA's driver of its GPUs; asked anew each time.
+///
+/// ```no_run
+/// use std::sync::Arc;
+///
+/// use aic::adapters::MachineMemory;
+/// use aic::quant::{Device, DeviceLayers, Model};
+///
+/// // As many layers on the GPU as its free memory holds, the others on the processor.
+/// let options = Model::options().device(Device::Cuda(0)).device_layers(DeviceLayers::Fitting);
+/// let model = options.memory(Arc::new(MachineMemory)).open("model.gguf")?;
+/// # Ok::<(), aic::quant::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct MachineMemory;
+pub struct MachineMemory;
 
 impl DeviceMemory for MachineMemory {
     fn memory(&self, device: Device) -> Option<Memory> {
+        // The driver is asked only about what is its own.
+        let Device::Cuda(index) = device else { return SystemMemory.memory(device) };
         let machine = Machine::detect();
-        let memory = match device {
-            Device::Cpu => machine.memory?,
-            Device::Cuda(index) => machine.gpus().iter().find(|gpu| gpu.index as usize == index)?.memory?,
-            _ => return None,
-        };
+        let memory = machine.gpus().iter().find(|gpu| gpu.index as usize == index)?.memory?;
         Some(Memory { total_bytes: memory.total_bytes, free_bytes: memory.available_bytes })
     }
 }

@@ -9,11 +9,11 @@ mod readings;
 mod source;
 mod target;
 
+pub use device_memory::MachineMemory;
 pub use embedder::LocalEmbedder;
 pub use objective::BenchObjective;
 pub use target::ChatTarget;
 
-pub(crate) use device_memory::MachineMemory;
 pub(crate) use local_provider::LocalProvider;
 pub(crate) use ollama_options::on_this_machine;
 pub(crate) use pressure::MonitorPressure;
