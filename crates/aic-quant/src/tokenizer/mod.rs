@@ -46,7 +46,7 @@ pub(crate) fn bytes(metadata: &Metadata, count: usize) -> Result<u64> {
     const LIBRARY: u64 = 200;
     let strings = |key| Ok(metadata.array(key)?.and_then(|array| array.as_strings()));
     let Some(texts) = strings(TOKENS_KEY)? else { return Ok(LIBRARY.saturating_mul(count as u64)) };
-    let merges = strings(bpe::MERGES_KEY)?.map_or(0, |merges| merges.len());
+    let merges = strings(bpe::MERGES_KEY)?.map_or(0, <[String]>::len);
     // Tables are a power of two, at most seven eighths full, with a byte a place beside what they hold.
     let table = |entries: usize, bytes: u64| (entries as u64 * 8 / 7).next_power_of_two() * (bytes + 1);
     let text: u64 = texts.iter().map(|text| text.len() as u64).sum();
