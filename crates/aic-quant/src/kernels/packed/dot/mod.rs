@@ -5,9 +5,9 @@
 //! [`Group`](super::layout::Group) of weights is one operand and four codes of the input, the same in every lane, the other.
 //! Weights are unpacked in registers, 32 columns at a time, for up to eight rows of the input.
 //!
-//! x86 multiplies numbers without a sign by numbers with one. So the codes of weights are taken from zero up, and what they
-//! are too large by comes off again as a multiple of the sum of the input's codes, all in whole numbers: those are the same
-//! as without special instructions.
+//! x86 multiplies numbers without a sign by numbers with one, ARM numbers with signs. So the codes of weights are taken from
+//! zero up, and what they are too large by comes off again as a multiple of the sum of the input's codes, all in whole numbers:
+//! those are the same as without special instructions.
 //!
 //! No vector goes through a method of arrays or options that takes a function: those are not compiled with the instructions.
 mod lanes;
